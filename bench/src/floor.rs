@@ -1,8 +1,8 @@
-//! The floor: a reverse proxy that only moves messages, on the same libraries and allocator as the gateway.
+//! The floor: a reverse proxy that only forwards messages, with the same libraries and allocator as the gateway.
 //!
-//! It parses each message once on either side, streams both bodies, reuses connections, and decides, checks and
-//! records nothing. HTTP/1.1 only (no protocol sniffing), one thread, no header edited but the target: whatever
-//! a gateway does beyond this is the gateway's own cost.
+//! It parses each message once in each direction, streams both bodies, reuses connections, and checks, decides and
+//! records nothing. It speaks HTTP/1.1 only (no protocol detection), uses one thread, and changes only the target of a
+//! request: everything that a gateway costs beyond this is its own cost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub(crate) async fn serve(listener: TcpListener, upstream: SocketAddr) -> Result
     }
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    // `Host` arrives with the request and goes on with it.
+    // The `Host` of the request is forwarded unchanged.
     let client: Client<_, Incoming> = Client::builder(TokioExecutor::new()).set_host(false).build(connector);
     let authority = upstream.to_string();
     loop {
@@ -32,7 +32,7 @@ pub(crate) async fn serve(listener: TcpListener, upstream: SocketAddr) -> Result
         let authority = authority.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| forward(&client, &authority, request));
-            // A connection that breaks shows at the caller, who checks every answer.
+            // If a connection breaks, the caller notices, because it checks every answer.
             drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
         });
     }

@@ -1,13 +1,13 @@
-//! Just enough of HTML to press a button: the form of a page, and what a browser would send for it.
+//! Just enough HTML to press a button: finds the form of a page, and encodes what a browser would send for it.
 
 use url::form_urlencoded;
 
 /// A form as it stands in a page.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Form {
-    /// Where it goes, relative to the page. Empty: to the page itself.
+    /// The URL to which it is sent, relative to the page. If it is empty, the page itself.
     pub(crate) action: String,
-    /// Whether it is posted; otherwise its fields become the query.
+    /// Whether it is sent with POST; otherwise its fields become the query.
     pub(crate) posts: bool,
     controls: Vec<Control>,
 }
@@ -26,13 +26,13 @@ enum Kind {
     /// Sent as it is.
     #[default]
     Field,
-    /// Sent with what a person types.
+    /// Sent with the text that a person types.
     Password,
 }
 
 impl Form {
-    /// The form of a page that a person came for: one that asks for a password or a decision, or else one that is
-    /// posted, or else any. Others on the page sign out or change the language.
+    /// Returns the main form of a page: one that asks for a password or a decision, or else one that is sent with POST,
+    /// or else any. Other forms on the page sign out or change the language.
     pub(crate) fn find(page: &str) -> Option<Self> {
         let forms: Vec<Self> = page.split("<form").skip(1).map(Self::parse).collect();
         let importance = |form: &Self| (form.signs_in() || form.decides(), form.posts);
@@ -53,7 +53,7 @@ impl Form {
         form
     }
 
-    /// `tag` is what stands between `<` and `>`.
+    /// Adds a tag. `tag` is the text between `<` and `>`.
     fn add(&mut self, tag: &str) {
         let (element, attributes) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
         match element.to_ascii_lowercase().as_str() {
@@ -62,7 +62,7 @@ impl Form {
             "select" => self
                 .controls
                 .push(Control { name: attribute(attributes, "name").unwrap_or_default(), ..Control::default() }),
-            // An option follows its `select` with nothing but options between.
+            // The options of a `select` follow it directly.
             "option" if attribute(attributes, "selected").is_some() => {
                 if let Some(select) = self.controls.last_mut() {
                     select.value = attribute(attributes, "value").unwrap_or_default();
@@ -82,8 +82,8 @@ impl Form {
         self.controls.iter().any(|control| control.kind == Kind::Password)
     }
 
-    /// The fields as `application/x-www-form-urlencoded`: name and password filled in, and `decision=approve`
-    /// pressed where there is such a button, or else the first button.
+    /// Returns the fields as `application/x-www-form-urlencoded`: with name and password filled in, and with the button
+    /// `decision=approve` pressed if there is one, or else the first button.
     pub(crate) fn filled_in(&self, username: &str, password: &str) -> String {
         let mut buttons = self.controls.iter().filter(|control| control.kind == Kind::Button);
         let approve = buttons.clone().find(|button| button.name == "decision" && button.value == "approve");
@@ -127,7 +127,7 @@ impl Control {
     }
 }
 
-/// The value of an attribute; empty for one without a value.
+/// Returns the value of an attribute; empty for one without a value.
 fn attribute(mut attributes: &str, name: &str) -> Option<String> {
     loop {
         attributes = attributes.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '/');

@@ -1,7 +1,7 @@
-//! One blocking HTTP/1.1 connection: bytes out, one answer in.
+//! One blocking HTTP/1.1 connection: sends the bytes of a request and reads one response.
 //!
-//! Blocking, because a thread that writes and reads one socket makes two system calls a call and no more: the
-//! generator shares a core with the stub and has to be the cheaper half of it.
+//! It is blocking, because a thread that writes and reads one socket makes only two system calls for each call: the
+//! generator shares a core with the stub and has to be the cheaper of the two.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-/// Bytes of the largest answer read.
+/// The largest response that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// The longest wait for more bytes of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,7 +17,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why an exchange failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
-    /// The socket failed, or waited too long.
+    /// The socket failed, or the wait took too long.
     #[error("{0}")]
     Io(#[from] io::Error),
     /// The answer is longer than anything this benchmark expects.
@@ -31,7 +31,7 @@ pub(crate) enum HttpError {
     NotLoopback(String),
 }
 
-/// Where the host of a URL listens: loopback only.
+/// Returns the address at which the host of a URL listens. Only loopback is permitted.
 pub(crate) fn loopback_address(url: &Url) -> Result<SocketAddr, HttpError> {
     let address = match url.host() {
         Some(Host::Domain("localhost")) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -46,7 +46,7 @@ pub(crate) fn loopback_address(url: &Url) -> Result<SocketAddr, HttpError> {
     }
 }
 
-/// What `Host` says for a URL.
+/// Returns the value of `Host` for a URL.
 pub(crate) fn host_header(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -59,7 +59,7 @@ pub(crate) struct Connection {
     unchunked: Vec<u8>,
 }
 
-/// A whole answer, read in place.
+/// A complete response, which borrows the connection's buffers.
 pub(crate) struct Answer<'a> {
     /// The status code.
     pub(crate) status: u16,
@@ -175,7 +175,7 @@ fn understand(head: &str) -> Result<(u16, Framing), HttpError> {
     Ok((status, Framing::Length(length)))
 }
 
-/// Joins chunks into `body`. `false` if the last chunk is not there yet.
+/// Joins chunks into `body`. Returns `false` if the last chunk is not there yet.
 fn unchunk(mut bytes: &[u8], body: &mut Vec<u8>) -> Result<bool, HttpError> {
     loop {
         let Some(line) = bytes.windows(2).position(|window| window == b"\r\n") else {
@@ -208,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers one connection with the given pieces, each written on its own.
+    /// Serves one connection with the given pieces, each of which is written separately.
     fn one_answer(pieces: &'static [&'static str]) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! The generator: calls one proxy at a steady rate, checks every answer, and reads what the proxy spent.
+//! The generator: calls one proxy at a steady rate, checks every answer, and reads the processor time of the proxy.
 //!
 //! One thread per connection, each with its own timetable: thread *i* of *n* calls at `i/rate`, `(i+n)/rate`, ... so
 //! that all together call evenly. A thread has one call under way at most; when an answer comes after the next call
@@ -17,11 +17,11 @@ use url::Url;
 use crate::http1::{Connection, HttpError, host_header, loopback_address};
 use crate::{proc, stub};
 
-/// Bytes of the body of every call.
+/// The size of the body of every call, in bytes.
 const BODY_BYTES: usize = 300;
-/// Ids all have nine digits, so that all bodies have the same length.
+/// The first id. All ids have nine digits, so that all bodies have the same length.
 const FIRST_ID: u64 = 100_000_000;
-/// A run that takes this much longer than its timetable was not at its rate.
+/// A run that takes longer than its timetable by more than this share did not keep its rate.
 const LATE_SHARE_MAX: f64 = 0.05;
 
 /// One measurement.
@@ -89,10 +89,10 @@ pub(crate) struct Measurement {
 /// Why there is no measurement.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// An answer was not what the stub says.
+    /// The answer was not that of the stub.
     #[error("call {id} got status {status} and not the expected result: {body}")]
     Answer { id: u64, status: u16, body: String },
-    /// The generator's core had too little room to trust the result.
+    /// The generator's core was too busy for a reliable result.
     #[error("the generator's core was {busy:.0} % busy, more than {limit:.0} %: stop other work or lower --rate")]
     CoreBusy { busy: f64, limit: f64 },
     /// A call could not be made.
@@ -121,7 +121,7 @@ pub(crate) enum LoadError {
     Write(#[from] serde_json::Error),
 }
 
-/// Makes one measurement and gives its line of JSON.
+/// Makes one measurement and returns its line of JSON.
 pub(crate) fn run(arguments: &LoadArguments) -> Result<String, LoadError> {
     if arguments.rate > 0 && (arguments.requests + arguments.warm_up) / arguments.rate > arguments.seconds_max.into() {
         return Err(LoadError::Overtime(arguments.seconds_max));
@@ -136,7 +136,7 @@ pub(crate) fn run(arguments: &LoadArguments) -> Result<String, LoadError> {
         })
         .collect();
 
-    // Warm-up ends at the first gate; between the two, nobody calls and the counters are read.
+    // The warm-up ends at the first gate. Between the two gates, nobody calls, and the counters are read.
     gate.wait();
     let before = Counters::read(arguments)?;
     gate.wait();
@@ -242,7 +242,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Passes both gates whatever happens, for the others wait there too.
+    /// Passes both gates even after an error, because the other threads wait there.
     fn warm_up_and_measure(mut self, gate: &Barrier) -> Result<Vec<Duration>, LoadError> {
         let warmed_up = self.calls(self.warm_up);
         gate.wait();
@@ -280,9 +280,9 @@ impl Caller {
     }
 }
 
-/// When one thread calls.
+/// The timetable of one thread.
 struct Timetable {
-    /// Between two calls of this thread. `None` is a closed loop.
+    /// The time between two calls of this thread. `None` is a closed loop.
     interval: Option<Duration>,
     offset: Duration,
 }
@@ -293,8 +293,9 @@ impl Timetable {
         Self { interval: seconds(connections), offset: seconds(index).unwrap_or_default() }
     }
 
-    /// Waits until the next call may leave, and gives the moment from which its latency counts: when it was due if
-    /// the connection was still busy then, else now, for that this thread woke up late is not the proxy's doing.
+    /// Waits until the next call may be sent, and returns the moment from which its latency counts: the moment at which
+    /// it was due if the connection was still busy then, else now, because the proxy is not to blame if this thread
+    /// wakes up late.
     #[expect(clippy::disallowed_methods, reason = "waiting for the next call's time is what a paced generator does")]
     fn wait(&self, begun: Instant, number: u32, free_at: Instant) -> Instant {
         let Some(interval) = self.interval else {
@@ -368,7 +369,7 @@ struct Content<'a> {
     text: &'a str,
 }
 
-/// Whether this is the stub's answer to the call of that id.
+/// Whether this is the stub's answer to the call with that id.
 fn is_expected(body: &[u8], id: u64) -> bool {
     serde_json::from_slice::<Answered<'_>>(body).is_ok_and(|answer| {
         answer.id == id && matches!(answer.result.content.as_slice(), [content] if content.text == stub::TEXT)

@@ -1,4 +1,4 @@
-//! How the generator gets its token: the way every client does, with a form filled in where a browser would be.
+//! Gets the generator's token in the same way as every client, and fills in the forms in place of a browser.
 //!
 //! Resource metadata → issuer metadata → registration → authorization → sign-in and consent pages → code → token.
 
@@ -13,12 +13,13 @@ use url::{Url, form_urlencoded};
 use crate::form::Form;
 use crate::http1::{Connection, HttpError, host_header, loopback_address};
 
-/// Pages between the authorization request and the code: client page, sign-in, consent, and redirects between them.
+/// The highest number of pages between the authorization request and the code: client page, sign-in, consent, and
+/// redirects.
 const STEPS_MAX: usize = 12;
 /// Nothing listens there: the code is read from the redirect itself.
 const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
 const STATE: &str = "bench";
-// The pair of RFC 7636 Appendix B. Nobody else is there to steal a code, and a bench needs no chance.
+// The values of RFC 7636 Appendix B. Nobody could steal the code here, so a benchmark needs no random ones.
 const CODE_VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CODE_CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -45,7 +46,7 @@ pub(crate) struct TokenArguments {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
-    /// An endpoint said no.
+    /// An endpoint refused.
     #[error("`{url}` answered {status}: {body}")]
     Answer { url: Url, status: u16, body: String },
     /// The issuer sent the browser back without a code.
@@ -57,7 +58,7 @@ pub(crate) enum LoginError {
     /// A document is not what its specification says.
     #[error("`{url}` did not answer what was expected: {source}")]
     Json { url: Url, source: serde_json::Error },
-    /// The pages do not end.
+    /// There are too many pages.
     #[error("no code after {STEPS_MAX} pages; the last was `{0}`: is the password right?")]
     Lost(Url),
     /// A page has nothing to press.
@@ -66,7 +67,7 @@ pub(crate) enum LoginError {
     /// The password could not be read.
     #[error("cannot read the password in `{path}`: {source}")]
     Password { path: PathBuf, source: std::io::Error },
-    /// An address in a document or a page is none.
+    /// An address in a document or a page is not a URL.
     #[error("not a URL: {0}")]
     Url(#[from] url::ParseError),
 }
@@ -98,7 +99,7 @@ struct Issued {
     access_token: String,
 }
 
-/// Signs in and gives the access token.
+/// Signs in and returns the access token.
 pub(crate) fn run(arguments: &TokenArguments) -> Result<String, LoginError> {
     let path = &arguments.password_file;
     let password = fs::read_to_string(path).map_err(|source| LoginError::Password { path: path.clone(), source })?;
@@ -147,7 +148,7 @@ pub(crate) fn run(arguments: &TokenArguments) -> Result<String, LoginError> {
     Ok(issued.access_token)
 }
 
-/// `/.well-known/{name}`, put between host and path (RFC 8414 §3.1, RFC 9728 §3.1).
+/// Returns the URL of `/.well-known/{name}`, inserted between host and path (RFC 8414 §3.1, RFC 9728 §3.1).
 fn well_known(url: &Url, name: &str) -> Result<Url, url::ParseError> {
     url.join(&format!("/.well-known/{name}{}", url.path().trim_end_matches('/')))
 }
@@ -157,7 +158,7 @@ struct Browser {
     cookies: BTreeMap<String, String>,
 }
 
-/// What came back, taken out of the connection's buffers.
+/// A response, copied out of the connection's buffers.
 struct Fetched {
     url: Url,
     status: u16,
@@ -202,7 +203,7 @@ impl Browser {
             let Some(form) = Form::find(&page.body) else {
                 return Err(LoginError::NoForm { body: page.excerpt(), url: page.url, status: page.status });
             };
-            // Anything but a page of its own is final, except sign-in, which may be asked for with a 401.
+            // An error page is final, unless it asks for a sign-in, which may come with a 401.
             if page.status >= 400 && !form.signs_in() {
                 return Err(LoginError::Answer { body: page.excerpt(), url: page.url, status: page.status });
             }
@@ -258,7 +259,7 @@ impl Browser {
         Ok((answer.status, location, String::from_utf8_lossy(answer.body).into_owned()))
     }
 
-    /// Keeps a cookie by its name alone: there is one host, and what is set is meant for it.
+    /// Stores a cookie by its name alone: there is only one host, and every cookie is for it.
     fn keep(&mut self, set_cookie: &str) {
         let mut parts = set_cookie.split(';').map(str::trim);
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {

@@ -1,7 +1,7 @@
-//! The instruments of `scripts/bench`: what the gateway costs, measured beside a bare proxy in the same run.
+//! The tools of `scripts/bench`, which measure what the gateway costs in comparison with a bare proxy in the same run.
 //!
-//! Not a product and never shipped. `floor` and `stub` serve, `token` signs in, `load` calls and measures one
-//! proxy, `report` reads what `load` wrote and gives the verdict. `README.md` says how to read it.
+//! They are not part of the product. `floor` and `stub` are servers, `token` signs in, `load` calls and measures one
+//! proxy, `report` reads the output of `load` and gives the verdict. `README.md` explains the results.
 
 mod floor;
 mod form;
@@ -19,11 +19,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::net::TcpListener;
 
-// The gateway runs on mimalloc. Had the floor the system's allocator, the ratio would also compare allocators.
+// The gateway uses mimalloc. With another allocator in the floor, the ratio would also compare allocators.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Exit status when the machine, not the proxy, spoiled a measurement: the caller may repeat it.
+/// The exit status if the machine, and not the proxy, spoiled a measurement: the caller may repeat it.
 const EXIT_ENVIRONMENT: u8 = 3;
 
 /// The instruments of scripts/bench.

@@ -1,4 +1,4 @@
-//! What the kernel says about processes and cores: `/proc` as in proc(5).
+//! The kernel's figures for processes and cores: `/proc` as described in proc(5).
 
 use std::fs;
 use std::time::Instant;
@@ -9,7 +9,7 @@ pub(crate) enum ProcError {
     /// The file is not there: not Linux, or the process is gone.
     #[error("cannot read `{path}`: {source}; is the process gone?")]
     Read { path: String, source: std::io::Error },
-    /// The file is there and says something else than proc(5) describes.
+    /// The file does not have the form that proc(5) describes.
     #[error("`{path}` does not look as proc(5) says")]
     Shape { path: String },
 }
@@ -22,21 +22,21 @@ pub(crate) struct CoreTime {
 }
 
 impl CoreTime {
-    /// Share of the time since `earlier` in which the core was not idle, 0 to 1.
+    /// Returns the share of the time since `earlier` in which the core was not idle, from 0 to 1.
     pub(crate) fn busy_share_since(self, earlier: Self) -> f64 {
         let total = self.total.saturating_sub(earlier.total);
         if total == 0 { 0.0 } else { self.busy.saturating_sub(earlier.busy) as f64 / total as f64 }
     }
 }
 
-/// The one clock of this package.
+/// Returns the current time. All times in this package come from here.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time and decides nothing by it")]
 pub(crate) fn instant() -> Instant {
     Instant::now()
 }
 
-/// Ticks of processor time (user and system) that all threads of a process have used, ended threads included.
-/// `process` is an id, or `self`.
+/// Returns the ticks of processor time (user and system) that all threads of a process have used, including ended
+/// threads. `process` is an id, or `self`.
 pub(crate) fn process_ticks(process: &str) -> Result<u64, ProcError> {
     let path = format!("/proc/{process}/stat");
     let text = read(&path)?;
@@ -52,7 +52,7 @@ fn ticks_of(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// The most memory a process ever had resident, in KiB.
+/// Returns the most memory that a process ever had resident, in KiB.
 pub(crate) fn peak_resident_kib(process: &str) -> Result<u64, ProcError> {
     let path = format!("/proc/{process}/status");
     let text = read(&path)?;
@@ -63,7 +63,7 @@ pub(crate) fn peak_resident_kib(process: &str) -> Result<u64, ProcError> {
         .ok_or(ProcError::Shape { path })
 }
 
-/// How one core has spent its time so far.
+/// Returns how one core has spent its time so far.
 pub(crate) fn core_time(core: usize) -> Result<CoreTime, ProcError> {
     let path = "/proc/stat".to_owned();
     let text = read(&path)?;

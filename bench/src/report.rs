@@ -1,4 +1,4 @@
-//! From measurements to a table and a verdict.
+//! Turns measurements into a table and a verdict.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::load::Measurement;
 
-/// What everything is compared with.
+/// The name of the proxy with which all others are compared.
 const FLOOR: &str = "floor";
 
 /// One reading of results.
@@ -23,10 +23,10 @@ pub(crate) struct ReportArguments {
     cpu_ratio_max: f64,
 }
 
-/// Why there is no table, or why the verdict is no.
+/// Why there is no table, or why the verdict is negative.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
-    /// The verdict is no. The table is part of it.
+    /// The proxy exceeds its limit. The table is included.
     #[error("\n{table}\n{proxy} costs {ratio:.2} x the floor's processor time per call, more than {limit:.2}")]
     Costly { table: String, proxy: String, ratio: f64, limit: f64 },
     /// A line is not a measurement.
@@ -43,11 +43,11 @@ pub(crate) enum ReportError {
     Short,
 }
 
-/// One proxy over all rounds.
+/// The measurements of one proxy over all rounds.
 struct Proxy {
     name: String,
     rounds: Vec<Measurement>,
-    /// Processor time in multiples of the floor's, each round by itself.
+    /// The processor time in multiples of the floor's, one value for each round.
     ratios: Vec<f64>,
 }
 
@@ -57,7 +57,7 @@ impl Proxy {
     }
 }
 
-/// Reads the results and gives the table, if the proxy keeps to its limit.
+/// Reads the results and returns the table, if the proxy keeps to its limit.
 pub(crate) fn run(arguments: &ReportArguments) -> Result<String, ReportError> {
     let proxies = compare(read(arguments)?)?;
     let table = table(&proxies);

@@ -19,12 +19,12 @@ use tokio::net::TcpListener;
 
 /// The tool that the generator calls.
 pub(crate) const TOOL: &str = "read_note";
-/// The text of the one content item that a call of [`TOOL`] answers.
+/// The text of the single content item in the result of a call of [`TOOL`].
 pub(crate) const TEXT: &str = "the note says that all is well";
 
-/// Bytes of the largest body read: calls have 300.
+/// The largest body that is read, in bytes. Calls have 300.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// Newest first; the first is answered to an `initialize` that asks for a revision not listed here.
+/// The older revisions, newest first. The first one is the answer to an `initialize` for an unknown revision.
 const LEGACY_REVISIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
 
 #[derive(Deserialize)]
@@ -43,13 +43,13 @@ struct Params {
     protocol_version: Option<String>,
 }
 
-/// Answers until the process ends, at any path.
+/// Answers at any path until the process ends.
 pub(crate) async fn serve(listener: TcpListener) -> Result<(), io::Error> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
-            // A connection that breaks shows at the caller, who checks every answer.
+            // If a connection breaks, the caller notices, because it checks every answer.
             drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)).await);
         });
     }
@@ -73,12 +73,12 @@ fn reply(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// One message in, status and body out.
+/// Returns the status and the body for one message.
 fn respond(body: &[u8]) -> (StatusCode, String) {
     let Ok(message) = serde_json::from_slice::<Message<'_>>(body) else {
         return (StatusCode::BAD_REQUEST, error("null", -32700, "not a JSON-RPC message"));
     };
-    // Without an id or a method it is a notification or a response: accepted, nothing to say.
+    // Without an id or a method, it is a notification or a response: it is accepted without an answer.
     let (Some(id), Some(method)) = (message.id, message.method) else {
         return (StatusCode::ACCEPTED, String::new());
     };

@@ -1,4 +1,4 @@
-//! The sign-in against an issuer as small as it can be, with its pages in the order of the real one.
+//! Tests the sign-in with the smallest possible issuer, whose pages are in the order of the real one.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -8,7 +8,7 @@ use super::*;
 
 const PASSWORD: &str = "correct horse";
 
-/// What the small issuer received.
+/// A request that the issuer received.
 struct Received {
     line: String,
     cookie: String,
@@ -42,7 +42,7 @@ fn page(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// The answers of the issuer. Each page demands what the page before gave.
+/// Returns the issuer's response. Each page requires a value from the page before it.
 fn respond(origin: &str, request: &Received) -> String {
     let (method, target) = request.line.split_once(' ').unwrap();
     let path = target.split([' ', '?']).next().unwrap();

@@ -20,31 +20,32 @@ use crate::text::{code, presentable};
 /// What an authorization request asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthorizationParameters<'a> {
-    /// The server, as its metadata spells it (CL-21).
+    /// The resource identifier of the server, as the server's metadata spells it (CL-21).
     pub resource: &'a ResourceId,
-    /// Where the answer shall arrive: one of the registration's redirect URIs, on whichever port.
+    /// Where the answer is to arrive: one of the registered redirect URIs; the port may differ.
     pub redirect_uri: &'a RedirectUri,
-    /// What is asked for; `None` leaves it to the issuer (CL-22).
+    /// The scopes that are asked for; `None` leaves them to the issuer (CL-22).
     pub scopes: Option<&'a ScopeSet>,
-    /// Whether a person registered the client. Then its redirect URI is shown, so that it can be compared.
+    /// Whether a person registered the client. If so, an error shows its redirect URI, so that the person can compare
+    /// it.
     pub by_hand: bool,
 }
 
-/// Digits of the digest in a path: 128 bits, so that no attacker finds another issuer with the same path.
+/// How many digits of the digest a path contains: 128 bits, so that no attacker finds an issuer with the same path.
 const PATH_DIGITS: usize = 32;
 
-/// The path at which the answers of this issuer arrive. Every issuer has another one (RFC 9700 §4.4.2), so an honest issuer,
-/// where only its own path is registered, sends no answer to the path of a hostile one.
+/// Returns the path at which the answers of this issuer arrive. Every issuer has its own path (RFC 9700 §4.4.2): an
+/// honest issuer, at which only that path is registered, sends no answer to the path of a hostile one.
 pub fn redirect_path(issuer: &str) -> String {
     let digest = Digest::of_list(&[b"redirect path of an issuer", issuer.as_bytes()]).to_string();
     format!("{SHARED_PATH}/{}", digest.chars().take(PATH_DIGITS).collect::<String>())
 }
 
-/// The path for clients with a metadata document, which is the same for every issuer. It is used only at issuers that send
-/// `iss` (RFC 9207).
+/// The path for clients with a metadata document, which is the same for every issuer. It is used only at issuers that
+/// send `iss` (RFC 9207).
 pub const SHARED_PATH: &str = "/callback";
 
-/// One request under way: what was sent, and the record against which the answer is checked (CL-31).
+/// A request under way: what was sent, and what the answer is checked against (CL-31).
 #[derive(Clone)]
 pub struct AuthorizationRequest {
     url: String,
@@ -58,12 +59,12 @@ pub struct AuthorizationRequest {
     by_hand: Option<ClientId>,
 }
 
-/// A good answer.
+/// An answer that passed every check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationAnswer {
-    /// The code.
+    /// The authorization code.
     pub code: AuthorizationCode,
-    /// Whether `iss` was in it (RFC 9207).
+    /// Whether the answer contained `iss` (RFC 9207).
     pub names_issuer: bool,
 }
 
@@ -79,12 +80,12 @@ pub enum BeginError {
     /// The registration belongs to another issuer (CL-18, CL-19).
     #[error("the client is registered at `{registered}`, not at `{issuer}`: register it there")]
     OtherIssuer {
-        /// The issuer that is asked.
+        /// The issuer that was to be asked.
         issuer: String,
-        /// The one that knows the client.
+        /// The issuer at which the client is registered.
         registered: String,
     },
-    /// The metadata does not promise PKCE with S256 (CL-29).
+    /// The metadata does not announce PKCE with S256 (CL-29).
     #[error("`{issuer}` does not say that it supports PKCE with S256: logging in there would not be safe")]
     Pkce {
         /// The issuer.
@@ -95,30 +96,30 @@ pub enum BeginError {
     Redirect,
 }
 
-/// Why an answer is not acted on.
+/// Why an answer is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FinishError {
-    /// It did not arrive where it should.
+    /// The answer arrived at another address than the redirect URI.
     #[error("the answer did not arrive at the redirect URI")]
     Elsewhere,
-    /// `iss` is another issuer's (CL-32). What else the answer says is not shown (CL-34).
+    /// `iss` names another issuer (CL-32). Nothing else from the answer is shown (CL-34).
     #[error("the answer does not come from the authorization server that was asked")]
     Issuer,
-    /// A parameter is there twice, or there is neither code nor error.
+    /// A parameter occurs twice, or there is neither a code nor an error.
     #[error("the answer is not an authorization response")]
     Malformed,
-    /// The issuer, or the person there, said no.
+    /// The issuer, or the person there, refused.
     #[error("access was not given: {code} ({description})")]
     Refused {
-        /// The code, e.g. `access_denied`.
+        /// The error code, such as `access_denied`.
         code: String,
-        /// What the issuer says about it, made presentable.
+        /// The issuer's description of the error, made presentable.
         description: String,
     },
-    /// `state` is not ours (CL-30): the answer belongs to another request, or is forged.
+    /// `state` is not the one that was sent (CL-30): the answer belongs to another request, or is forged.
     #[error("the answer belongs to another login: begin again")]
     State,
-    /// `iss` is missing, although this issuer sends it (CL-32).
+    /// `iss` is missing, although this issuer is known to send it (CL-32).
     #[error(
         "`{issuer}` is known to send `iss` in its answers (RFC 9207), and this answer has none: another authorization server may have sent it. If the operator says that it stopped sending `iss`, run `sekisho forget issuer '{issuer}'` and log in again"
     )]
@@ -128,7 +129,7 @@ pub enum FinishError {
     },
 }
 
-/// Prepares to send a person to the issuer. Everything that the answer is checked against is in the result.
+/// Prepares to send a person to the issuer. The result contains everything that the answer is checked against.
 pub fn begin(
     server: &AuthorizationServer,
     registration: &Registration,
@@ -177,8 +178,8 @@ pub fn begin(
     })
 }
 
-/// Checks the URL to which the browser was sent back, and takes the code out of it. A forged answer leaves the
-/// request as it was, so that the true one can still arrive.
+/// Checks the URL to which the browser was sent back, and takes the code out of it. A forged answer leaves the request
+/// unchanged, so that the true answer can still arrive.
 pub fn finish(request: &AuthorizationRequest, redirected: &str) -> Result<AuthorizationAnswer, FinishError> {
     let awaited = Awaited {
         redirect_uri: request.redirect_uri.as_str(),
@@ -198,7 +199,7 @@ pub(crate) struct Awaited<'a> {
     pub(crate) iss_required: bool,
 }
 
-/// The code in the URL to which the browser was sent back, if the URL is the answer that is awaited.
+/// Returns the code from the URL to which the browser was sent back, if the URL is the expected answer.
 pub(crate) fn read_answer(awaited: Awaited<'_>, redirected: &str) -> Result<AuthorizationAnswer, FinishError> {
     let (base, query) = redirected.split_once('?').unwrap_or((redirected, ""));
     if base != awaited.redirect_uri || query.contains('#') {
@@ -209,7 +210,7 @@ pub(crate) fn read_answer(awaited: Awaited<'_>, redirected: &str) -> Result<Auth
     if answer.state.map(CsrfToken::from_outside).as_ref() != Some(awaited.state) {
         return Err(FinishError::State);
     }
-    // CL-32, CL-33: the decoded text, compared as it is; only an issuer that never promised it may leave it out.
+    // CL-32, CL-33: the decoded text is compared as it is. Only an issuer that never announced `iss` may leave it out.
     let names_issuer = match answer.iss {
         Some(iss) if iss == awaited.issuer => true,
         Some(_) => return Err(FinishError::Issuer),
@@ -239,7 +240,8 @@ struct Answer {
 }
 
 impl Answer {
-    /// A parameter that is there twice can be read differently by two programs (OAuth 2.1 §4.1.2).
+    /// Reads the answer. A parameter that occurs twice is refused: two programs can read it differently (OAuth 2.1
+    /// §4.1.2).
     fn read(query: &str) -> Result<Self, FinishError> {
         let mut answer = Self::default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -265,7 +267,7 @@ impl AuthorizationRequest {
         &self.url
     }
 
-    /// The same, to be asked for by us: named by the issuer, as it was when this was begun.
+    /// Returns the same URL as a destination for a request of our own, named by the issuer.
     pub fn destination(&self) -> Result<Destination, HttpError> {
         Destination::named(Named::AuthorizationEndpoint, &self.issuer, &self.url)
     }
@@ -285,12 +287,12 @@ impl AuthorizationRequest {
         &self.redirect_uri
     }
 
-    /// What was asked for, if anything was named.
+    /// The scopes that were asked for, if any were named.
     pub fn scopes(&self) -> Option<&ScopeSet> {
         self.scopes.as_ref()
     }
 
-    /// The client, if a person registered it.
+    /// The client identifier, if a person registered the client.
     pub fn by_hand(&self) -> Option<&ClientId> {
         self.by_hand.as_ref()
     }

@@ -1,9 +1,9 @@
-//! A server over HTTP, for a client that speaks lines: standard input and output on one side, Streamable HTTP (or the
-//! older HTTP+SSE) on the other (ST-04 to ST-09).
+//! The bridge from a client that speaks in lines over standard input and output to a server that speaks Streamable
+//! HTTP, or the older HTTP+SSE (ST-04 to ST-09).
 //!
-//! Messages go through as they are, in whatever revision both sides share. What the bridge adds is what the client
-//! cannot do over lines: headers, sessions, streams that break, and the login. Lines come in by one channel and go
-//! out by another; nothing else is ever written to the latter.
+//! Messages go through unchanged, in whichever revision both sides share. The bridge adds what the client cannot do
+//! over lines: headers, sessions, reconnecting of broken streams, and the login. Lines arrive through one channel and
+//! leave through another; nothing else is ever written to the second one.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Bridge {
         if let Some(standing) = self.state().standing.take() {
             standing.abort();
         }
-        // What was asked before may still be answered, for a while.
+        // Requests that are under way may still be answered for a while.
         let all = async { while tasks.join_next().await.is_some() {} };
         tokio::time::timeout(self.settings.finish_within, all).await.ok();
         tasks.abort_all();
@@ -82,7 +82,7 @@ impl Bridge {
                 };
                 let (bridge, id, modern) = (Arc::clone(self), id.clone(), line.version.is_some());
                 let of = id.clone();
-                // Registered before it runs: the lock is held until it is.
+                // The request is registered before it can run, because the task needs the lock that is held here.
                 let mut state = self.state();
                 let handle = tasks.spawn(async move {
                     let _place = place;
@@ -94,7 +94,7 @@ impl Bridge {
             Kind::Cancelled(id) => {
                 let running = self.state().running.remove(id);
                 match running {
-                    // In 2026-07-28 the end of the connection is what cancels (ST-08).
+                    // In 2026-07-28 a request is cancelled by closing its connection (ST-08).
                     Some(Running { handle, modern: true }) => handle.abort(),
                     Some(running) => {
                         self.state().running.insert(id.clone(), running);
@@ -103,7 +103,7 @@ impl Bridge {
                     None => {}
                 }
             }
-            // In order: what follows `notifications/initialized` must come after it.
+            // Sent in order: later messages must arrive after `notifications/initialized`.
             Kind::Initialized => {
                 self.post(&line).await;
                 self.stand(tasks);
@@ -128,7 +128,7 @@ impl Bridge {
         loop {
             let (request, generation) = self.request(line);
             let used_session = request.headers.contains_key(line::SESSION);
-            // One call asks a person once, however often it is sent.
+            // A call asks a person at most once, however often it is sent.
             let opened = match std::mem::replace(&mut asked, true) {
                 false => self.session.open(&request, &line.operation()).await?,
                 true => self.session.open_quietly(&request).await?,
@@ -146,7 +146,8 @@ impl Bridge {
                 begun = true;
                 self.begin_again(generation).await?;
             } else if is_header_mismatch(&refusal) && line.tool.is_some() && !learned {
-                // The client did not ask for the list before the call, so what is mirrored was not known.
+                // The client did not list the tools before the call, so it was not known which arguments are repeated
+                // in headers.
                 learned = true;
                 self.learn(line).await?;
             } else if line.method.as_deref() == Some("initialize") && may_be_legacy(&refusal) {
@@ -166,7 +167,7 @@ impl Bridge {
         state.initialize = Some(initialize.clone());
     }
 
-    /// The connection to a server of the older kind; made again if it broke.
+    /// Returns the connection to a server with the older transport. It is opened again if it broke.
     async fn legacy(self: &Arc<Self>) -> Result<Option<Arc<Legacy>>, BridgeError> {
         let _one = self.beginning.lock().await;
         let (legacy, is_legacy) = {
@@ -184,8 +185,8 @@ impl Bridge {
         Ok(Some(legacy))
     }
 
-    /// Sends what has no answer. What becomes of it, its sender could not be told.
-    /// Boxed, for it is also how what a server asks is answered while its stream is read.
+    /// Sends a message that has no response. The client cannot be told about a failure, so it becomes a notice.
+    /// The future is boxed because this function also answers a server's request while the server's stream is read.
     fn post<'a>(self: &'a Arc<Self>, line: &'a Line) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let sent = match self.legacy().await {
@@ -202,7 +203,7 @@ impl Bridge {
         })
     }
 
-    /// Introduces the client again to a server that has forgotten it, as it introduced itself.
+    /// Repeats the client's `initialize` to a server that has forgotten the session.
     async fn begin_again(self: &Arc<Self>, generation: u64) -> Result<(), BridgeError> {
         let _one = self.beginning.lock().await;
         let initialize = {
@@ -226,7 +227,7 @@ impl Bridge {
             }
             _ => None,
         });
-        // The client was told one revision, and cannot be told another now.
+        // The client was told one revision, which cannot change now.
         if agreed != self.state().revision {
             return Err(lost());
         }
@@ -238,7 +239,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Asks for the server's tools, to know what their calls mirror into headers.
+    /// Asks the server for its tools, to learn which arguments their calls repeat in headers.
     async fn learn(self: &Arc<Self>, line: &Line) -> Result<(), BridgeError> {
         let list = line.list_of_tools();
         let Kind::Request(id) = &list.kind else { return Ok(()) };
@@ -250,7 +251,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Ends the session, if the server has one of us.
+    /// Ends the session, if the server gave us one.
     async fn end(&self) {
         let (session, revision) = {
             let state = self.state();
@@ -274,13 +275,13 @@ impl Bridge {
     }
 }
 
-/// Whether the server misses what our request should have had in its headers (TR-34).
+/// Whether the server refused a request because a header was missing or wrong (TR-34).
 fn is_header_mismatch(refusal: &Response) -> bool {
     let code = |message: serde_json::Value| message.pointer("/error/code")?.as_i64();
     refusal.json::<serde_json::Value>().and_then(code) == Some(i64::from(ErrorCode::HeaderMismatch.code()))
 }
 
-/// Whether a server that refuses `initialize` like this may be one of the time before Streamable HTTP.
+/// Whether a server that refuses `initialize` like this may speak the transport from before Streamable HTTP.
 fn may_be_legacy(refusal: &Response) -> bool {
     let is_message = Message::read(&refusal.body, &Limits::upstream()).is_ok();
     matches!(refusal.status.as_u16(), 400 | 404 | 405) && !is_message

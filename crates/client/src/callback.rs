@@ -1,8 +1,9 @@
 //! Waiting on loopback for the browser to come back (RFC 8252 §7.3).
 //!
-//! Every user of this machine can connect to a port on loopback, and can read the command line of a browser. So the address
-//! on that command line has no part of the request in it. It is a page of this listener, which redirects one browser to the
-//! issuer and gives it a cookie. An answer is taken only from the browser with that cookie (decision 0052).
+//! Every user of this machine can connect to a port on loopback, and can read the command line of a browser. So the URL
+//! on that command line contains no part of the request. It leads to a page of this listener, which redirects one
+//! browser to the issuer and gives it a cookie. An answer is accepted only from the browser with that cookie (decision
+//! 0052).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -37,7 +38,7 @@ use crate::authorization::{
     AuthorizationAnswer, AuthorizationRequest, FinishError, SHARED_PATH, finish, redirect_path,
 };
 
-/// Where an answer is awaited.
+/// The address at which an answer is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallbackAddress {
     host: Host,
@@ -51,31 +52,32 @@ enum Host {
     V4,
     /// `[::1]`
     V6,
-    /// `localhost`: both of them.
+    /// `localhost`: both addresses.
     Localhost,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Port {
     Any,
-    /// This one if it is free: some issuers compare the port, although RFC 8252 §7.3 says that they must not.
+    /// This port if it is free: some issuers compare the port, although RFC 8252 §7.3 says that they must not.
     Before(u16),
     Exactly(u16),
 }
 
 impl CallbackAddress {
-    /// For the answers of one issuer alone. `before`: the redirect URI of an earlier login, whose port is tried first.
+    /// An address for the answers of one issuer alone. `before` is the redirect URI of an earlier login, whose port is
+    /// tried first.
     pub fn of_issuer(issuer: &str, before: Option<&RedirectUri>) -> Self {
         let port = before.and_then(|before| url::Url::parse(before.as_str()).ok()?.port());
         Self { host: Host::V4, port: port.map_or(Port::Any, Port::Before), path: redirect_path(issuer) }
     }
 
-    /// For issuers that send `iss`.
+    /// The shared address for issuers that send `iss`.
     pub fn shared() -> Self {
         Self { host: Host::V4, port: Port::Any, path: SHARED_PATH.to_owned() }
     }
 
-    /// For a redirect URI that a person registered. `None`: it is not on loopback, or has a query.
+    /// The address of a redirect URI that a person registered. `None`: it is not on loopback, or has a query.
     pub fn registered(redirect: &RedirectUri) -> Option<Self> {
         let (authority, path) = match redirect.as_str().strip_prefix("http://")? {
             rest if rest.contains('?') => return None,
@@ -118,8 +120,8 @@ impl CallbackAddress {
         if self.host == Host::V4 {
             return Ok(Listeners { first, second: None });
         }
-        // A browser may use either address for the name, so no other program may listen on one of them. Without IPv6
-        // there is only one.
+        // A browser may use either address for `localhost`, so no other program may listen on one of them. A machine
+        // without IPv6 has only one.
         let second = match TcpListener::bind((Ipv6Addr::LOCALHOST, first.local_addr()?.port())).await {
             Ok(second) => Some(second),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => None,
@@ -155,10 +157,11 @@ impl Listeners {
     }
 }
 
-/// Tells whether a connection, given by its two ends (theirs, ours), belongs to another user of this machine.
+/// Tells whether a connection belongs to another user of this machine. Its arguments are the remote and the local
+/// address of the connection.
 pub type IsStranger = fn(SocketAddr, SocketAddr) -> bool;
 
-/// A listener on loopback, for one answer.
+/// A listener on loopback that waits for one answer.
 pub struct CallbackListener {
     listeners: Listeners,
     authority: String,
@@ -178,54 +181,54 @@ pub enum CallbackError {
     /// The browser did not come back in time.
     #[error("nobody logged in within {seconds} seconds: begin again")]
     Deadline {
-        /// How long was waited.
+        /// How many seconds were waited.
         seconds: u64,
     },
-    /// The answer is a refusal, or not to be trusted.
+    /// The answer is a refusal, or cannot be trusted.
     #[error(transparent)]
     Finish(#[from] FinishError),
     /// The listener failed.
     #[error("`{at}` cannot be listened on: another program may have the port")]
     Listen {
-        /// Where.
+        /// The address.
         at: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// Two browsers opened the page that begins the login. One of them may be somebody else's.
+    /// Two browsers opened the page that begins the login. One of them may belong to somebody else.
     #[error(
         "the page that begins this login was opened by two browsers, and somebody else on this machine may have been the first: nothing was accepted; begin again, and open the page once"
     )]
     OpenedTwice,
-    /// The port makes no redirect URI; cannot be.
+    /// The address with its port is not a valid redirect URI. This cannot happen.
     #[error("the loopback address makes no redirect URI")]
     RedirectUri(#[source] RedirectUriError),
 }
 
-/// How many connections are open at once. Of more, the oldest that has said nothing gives way.
+/// How many connections are open at once. For a further one, the oldest connection without a request is closed.
 const CONNECTIONS_MAX: usize = 64;
-/// How long a connection may take to send its request, once it has begun.
+/// How long a connection may take to send its request headers, once it has begun.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection lives in all: a browser that is slow to take one small page is none.
+/// How long a connection may live in all. Every honest browser can read one small page in that time.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a browser keeps the cookie: as long as a person may take to log in.
+/// How long a browser keeps the cookie, in seconds: as long as a person may take to log in.
 const MARK_SECONDS: u32 = 600;
-/// The wait after a connection that could not be accepted.
+/// How long to wait after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a connection brought, if it was an answer to this request.
+/// The outcome that a connection brought, if it brought the answer to this request.
 type Brought = Option<Outcome>;
 
-/// The connections that have said nothing yet, oldest first.
+/// The connections on which no request has arrived yet, oldest first.
 #[derive(Debug, Default)]
 struct Silent(VecDeque<(Arc<AtomicBool>, watch::Sender<bool>)>);
 
-/// One connection's place.
+/// A connection's entry in that queue.
 struct Turn {
-    /// Whether a request came on it.
+    /// Whether a request has arrived on the connection.
     asked: Arc<AtomicBool>,
-    /// Changes, or closes, when it has to give way.
+    /// Changes, or closes, when the connection has to be closed to make room.
     over: watch::Receiver<bool>,
 }
 
@@ -238,13 +241,13 @@ impl Silent {
         Turn { asked, over }
     }
 
-    /// Ends the oldest that is silent. Whether there was one.
+    /// Closes the oldest connection without a request. Returns whether there was one.
     fn give_way(&mut self) -> bool {
         self.forget();
         self.0.pop_front().is_some()
     }
 
-    /// Those that have spoken, or ended by themselves: of the latter nobody listens any more.
+    /// Removes the connections that have sent a request or have ended, in which case nobody receives from the sender.
     fn forget(&mut self) {
         self.0.retain(|(asked, sender)| !asked.load(Ordering::Relaxed) && !sender.is_closed());
     }
@@ -257,7 +260,7 @@ impl Debug for CallbackListener {
 }
 
 impl CallbackListener {
-    /// Listens at this place.
+    /// Starts to listen at this address.
     pub async fn bind(
         place: &CallbackAddress,
         is_stranger: IsStranger,
@@ -283,7 +286,7 @@ impl CallbackListener {
         })
     }
 
-    /// Where the browser shall be sent back to.
+    /// The redirect URI, to which the browser is to be sent back.
     pub fn redirect_uri(&self) -> &RedirectUri {
         &self.redirect_uri
     }
@@ -293,13 +296,14 @@ impl CallbackListener {
         format!("http://{}{}/{}", self.authority, self.beginning(), self.once.expose())
     }
 
-    /// The path of that page without its last part. It is below the redirect URI's path, so that one cookie is for both.
+    /// Returns the path of that page without its last part. It is below the redirect URI's path, so that one cookie
+    /// covers both.
     fn beginning(&self) -> String {
         format!("{}/begin", self.path.trim_end_matches('/'))
     }
 
-    /// Waits until the answer to `request` arrives from the browser that was sent, tells the person there what
-    /// happened, and stops listening. What is not an answer to this request is turned away and changes nothing (CL-30).
+    /// Waits until the browser that was sent brings the answer to `request`, tells the person there what happened, and
+    /// stops listening. Any other request is turned away and changes nothing (CL-30).
     pub async fn wait(
         self,
         request: &AuthorizationRequest,
@@ -314,7 +318,8 @@ impl CallbackListener {
         let mut silent = Silent::default();
         loop {
             tokio::select! {
-                // What a connection brings comes before the next one, so that none gives way with its request in hand.
+                // Outcomes are handled before new connections, so that no connection is closed whose request has
+                // arrived.
                 biased;
                 Some(outcome) = connections.next() => {
                     if let Some(outcome) = outcome {
@@ -323,25 +328,26 @@ impl CallbackListener {
                 }
                 accepted = self.listeners.accept() => match accepted {
                     Ok((stream, _)) => {
-                        // The oldest that has said nothing gives way: a browser opens some that it never uses, and so
-                        // does whoever would keep the answer waiting (ATK-224).
+                        // The oldest connection without a request is closed: a browser opens connections that it never
+                        // uses, and so does an attacker who wants to block the answer (ATK-224).
                         let room = connections.len() < CONNECTIONS_MAX || silent.give_way();
                         if let Some(ended) = room.then(|| silent.enter()) {
                             connections.push(Box::pin(self.connection(stream, request, ended)));
                         }
                     }
-                    // One that broke before it was accepted is nobody's answer; out of descriptors is not for long.
+                    // A connection that broke before it was accepted brings no answer, and a lack of file descriptors
+                    // passes.
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 },
             }
         }
     }
 
-    /// Serves one connection to its end, so that the page has left before the outcome is acted on.
+    /// Serves one connection to its end, so that the page was sent before the outcome is used.
     async fn connection(&self, stream: TcpStream, request: &AuthorizationRequest, mut turn: Turn) -> Brought {
         let is_stranger = self.is_stranger;
         let ends = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?))).ok()?;
-        // This reads a table of the operating system, which may be long.
+        // This check reads a table of the operating system, which may be long.
         let asked = tokio::task::spawn_blocking(move || is_stranger(ends.0, ends.1)).await;
         let is_stranger = asked.unwrap_or(true);
         let outcome = Mutex::new(None);
@@ -362,7 +368,7 @@ impl CallbackListener {
         });
         let mut server = http1::Builder::new();
         server.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_headers(100);
-        // A connection that breaks after it was answered has still brought its answer.
+        // If a connection breaks after its request was answered, its outcome still counts.
         tokio::select! {
             biased;
             _ = server.serve_connection(TokioIo::new(stream), service) => {}
@@ -373,7 +379,7 @@ impl CallbackListener {
     }
 
     fn answer(&self, asked: &::http::Request<Incoming>, request: &AuthorizationRequest) -> (Page, Option<Outcome>) {
-        // A name that was bound to 127.0.0.1 brings its own `Host` (DNS rebinding).
+        // A foreign name that resolves to 127.0.0.1 shows in the `Host` header (DNS rebinding).
         let here = asked.headers().get(HOST).is_some_and(|host| host.as_bytes() == self.authority.as_bytes());
         let path = asked.uri().path();
         if here && asked.method() == Method::GET {
@@ -389,7 +395,7 @@ impl CallbackListener {
         (page(StatusCode::NOT_FOUND, "Not found", "There is nothing here."), None)
     }
 
-    /// Redirects the first browser to the issuer. A second one ends the login.
+    /// Redirects the first browser to the issuer. A second browser ends the login.
     fn begin(&self, asked: &::http::Request<Incoming>, request: &AuthorizationRequest) -> (Page, Option<Outcome>) {
         if self.is_opened.swap(true, Ordering::SeqCst) && !self.is_marked(asked) {
             let told = "Another browser has opened this page before. If it was not yours, somebody else on this machine may try to log in in your place. The program has ended this login; begin again.";
@@ -435,7 +441,8 @@ impl CallbackListener {
         }
     }
 
-    /// A cookie is sent to every port of a host, so two logins in one browser need two names.
+    /// Returns the name of the cookie. A cookie is sent to every port of a host, so two logins in one browser need two
+    /// names.
     fn cookie_name(&self) -> String {
         format!("sekisho-{}", self.authority.rsplit(':').next().unwrap_or_default())
     }
@@ -452,7 +459,7 @@ impl CallbackListener {
 type Page = ::http::Response<Full<Bytes>>;
 type Outcome = Result<AuthorizationAnswer, CallbackError>;
 
-/// A page of fixed words: nothing that came with the request is in it.
+/// Builds a page of fixed text: nothing from the request is in it.
 fn page(status: StatusCode, title: &'static str, text: &'static str) -> Page {
     let html = format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title><h1>{title}</h1><p>{text}</p></html>\n"
@@ -463,7 +470,7 @@ fn page(status: StatusCode, title: &'static str, text: &'static str) -> Page {
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-        // The address of this page holds the code.
+        // The address of this page contains the code.
         (REFERRER_POLICY, "no-referrer"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -1,5 +1,5 @@
-//! Reading `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3, RFC 9728 §5.1) as a client meets it: several schemes
-//! in one line, several lines, and every liberty that the grammar allows (CL-02).
+//! Reads `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3, RFC 9728 §5.1) as servers send it: several schemes in one
+//! line, several lines, and every spelling that the grammar allows (CL-02).
 
 use std::collections::HashSet;
 
@@ -7,34 +7,35 @@ use ::http::HeaderMap;
 use ::http::header::WWW_AUTHENTICATE;
 use sekisho_protocol::scope::ScopeSet;
 
-/// What a server's `Bearer` (or `DPoP`) challenge says. Untrusted; only `resource_metadata` and `scope` are acted on.
+/// The content of a server's `Bearer` (or `DPoP`) challenge. It is untrusted; only `resource_metadata` and `scope` are
+/// used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BearerChallenge {
-    /// The error code, as the word came.
+    /// The error code, as it was sent.
     pub error: Option<String>,
-    /// A sentence for a developer.
+    /// The description of the error, for developers.
     pub error_description: Option<String>,
-    /// Where the resource describes itself (RFC 9728 §5.1).
+    /// The URL of the resource's metadata (RFC 9728 §5.1).
     pub resource_metadata: Option<String>,
-    /// What the request needs; authoritative for it (CL-23). Absent where it is no list of scopes.
+    /// The scopes that the request needs; they are authoritative (CL-23). `None` if the value is not a list of scopes.
     pub scope: Option<ScopeSet>,
-    /// Whether some challenge is of the scheme `DPoP`: the server takes bound tokens (RFC 9449 §7.1).
+    /// Whether a challenge has the scheme `DPoP`: the server accepts bound tokens (RFC 9449 §7.1).
     pub dpop: bool,
 }
 
-/// One challenge of any scheme: its parameters, names in lower case.
+/// A challenge of any scheme: its parameters, with names in lower case.
 #[derive(Debug, PartialEq, Eq)]
 struct Challenge {
     scheme: String,
     parameters: Vec<(String, String)>,
 }
 
-/// The most bytes of one header line that are read.
+/// How many bytes of one header line are read.
 const LINE_BYTES_MAX: usize = 8 * 1024;
 
-/// The challenge of a response: the first `Bearer` one that names its resource metadata, then such a `DPoP` one,
-/// otherwise the first.
-/// One that gives a parameter twice is not used: two readers would take different values (RS-18).
+/// Returns the challenge of a response: the first `Bearer` one that names its resource metadata, else the first `DPoP`
+/// one that does, else the first of all.
+/// A challenge that has a parameter twice is not used: two readers would use different values (RS-18).
 pub fn bearer(headers: &HeaderMap) -> Option<BearerChallenge> {
     let mut found: Vec<BearerChallenge> = Vec::new();
     let mut bound: Vec<BearerChallenge> = Vec::new();
@@ -72,7 +73,8 @@ fn read(challenge: &Challenge, scheme: &str) -> Option<BearerChallenge> {
     })
 }
 
-/// The challenges of one line. Where the grammar is left, reading ends and what was complete is kept.
+/// Returns the challenges of one line. At the first violation of the grammar, reading ends, and the complete ones are
+/// kept.
 fn challenges(line: &str) -> Vec<Challenge> {
     let mut rest = line;
     let mut all: Vec<Challenge> = Vec::new();
@@ -85,7 +87,7 @@ fn challenges(line: &str) -> Vec<Challenge> {
         if let (Some(current), Some((value, after))) = (all.last_mut(), parameter_value(after)) {
             current.parameters.push((word.to_ascii_lowercase(), value));
             rest = after;
-            // A parameter is followed by a comma or the end; anything else is not the grammar.
+            // A parameter must be followed by a comma or by the end of the line.
             if !rest.trim_start_matches([' ', '\t']).is_empty()
                 && !rest.trim_start_matches([' ', '\t']).starts_with(',')
             {
@@ -99,14 +101,14 @@ fn challenges(line: &str) -> Vec<Challenge> {
     }
 }
 
-/// `token` of RFC 9110 §5.6.2 and what follows it.
+/// Splits off a `token` (RFC 9110 §5.6.2). Returns it and the rest.
 fn token(text: &str) -> (&str, &str) {
     let is_tchar = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let length = text.bytes().position(|b| !is_tchar(b)).unwrap_or(text.len());
     text.split_at_checked(length).unwrap_or((text, ""))
 }
 
-/// `BWS "=" BWS ( token / quoted-string )`, and what follows it.
+/// Splits off `BWS "=" BWS ( token / quoted-string )`. Returns the value and the rest.
 fn parameter_value(text: &str) -> Option<(String, &str)> {
     let blank = [' ', '\t'];
     let text = text.trim_start_matches(blank).strip_prefix('=')?.trim_start_matches(blank);
@@ -119,7 +121,8 @@ fn parameter_value(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The rest of a `quoted-string` whose opening quote is gone (RFC 9110 §5.6.4), and what follows it.
+/// Reads the rest of a `quoted-string` after its opening quote (RFC 9110 §5.6.4). Returns the value and what follows
+/// it.
 fn quoted_string(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.chars();
@@ -133,7 +136,7 @@ fn quoted_string(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Steps over the `token68` that a scheme may have instead of parameters (`Negotiate YII=`).
+/// Skips the `token68` that a scheme may have in place of parameters (`Negotiate YII=`).
 fn skip_token68(text: &str) -> &str {
     let Some(word) = text.strip_prefix(' ') else { return text };
     let word = word.trim_start_matches(' ');
@@ -162,7 +165,7 @@ mod tests {
         bearer(&headers)
     }
 
-    /// CL-02: the grammar, with every liberty it allows; the metadata URL is found where it is, and only there.
+    /// CL-02: the metadata URL is found in every spelling that the grammar allows, and nowhere else.
     #[test]
     fn the_metadata_url_is_found_in_every_spelling() {
         for lines in [
@@ -186,7 +189,7 @@ mod tests {
         }
     }
 
-    /// CL-02: look-alikes, other schemes and broken lines name no metadata.
+    /// CL-02: similar names, other schemes and broken lines name no metadata.
     #[test]
     fn nothing_is_taken_from_what_is_no_bearer_challenge() {
         for lines in [
@@ -206,7 +209,7 @@ mod tests {
         }
     }
 
-    /// CL-22, CL-23: scopes come as a set; what is no list of scopes is none.
+    /// CL-22, CL-23: scopes are read as a set; a value that is not a list of scopes counts as absent.
     #[test]
     fn scopes_are_read() {
         let challenge =
@@ -217,7 +220,8 @@ mod tests {
         assert_eq!(read(&[r#"Bearer scope="a \"b""#]).unwrap().scope, None);
     }
 
-    /// ATK-273: the cost of a line grows in step with its length, also if it repeats something. (Lines are cut at 8 KiB before.)
+    /// ATK-273: the cost of reading a line grows in proportion to its length, even if it repeats something. (In use,
+    /// lines are cut at 8 KiB.)
     #[test]
     fn reading_a_challenge_grows_with_the_line() {
         for (before, unit, after) in [
@@ -246,7 +250,7 @@ mod tests {
     proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-        /// What our gateway writes, we read; hostile values stay one parameter.
+        /// The challenges that our gateway writes can be read here; a hostile value stays one parameter.
         #[test]
         fn writing_and_reading_are_inverse(url in "[ -~]{0,60}", scope in "[a-z]{1,5}( [a-z]{1,5}){0,3}") {
             let written = Challenge {

@@ -9,90 +9,90 @@ use url::Url;
 use crate::challenge::BearerChallenge;
 use crate::http::{Destination, HttpClient, HttpError, Named, Request, is_as_secure};
 
-/// Why a server's description of itself is not used.
+/// Why a server's metadata is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum ResourceError {
-    /// The fetch failed at every place, for this reason at the last.
+    /// The fetch failed at every place; this is the error of the last one.
     #[error("the metadata of `{resource}` could not be fetched")]
     Http {
         /// The server's URL.
         resource: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// The challenge points from https to plain http, or to no URL.
+    /// The challenge points from https to plain http, or its value is not a URL.
     #[error("the challenge names metadata at a place that is not as secure as the server")]
     Insecure,
-    /// Something is there, it is no such document, and no other place has one.
+    /// Something else than metadata was found, and no other place has metadata.
     #[error("what is at `{url}` is not a protected resource document (RFC 9728 §2)")]
     Malformed {
-        /// Where.
+        /// The URL at which it was found.
         url: String,
     },
-    /// The document is about another resource (RFC 9728 §3.3).
+    /// The document describes another resource (RFC 9728 §3.3).
     #[error(
         "the metadata at `{url}` describes another resource than `{resource}`: use the URL that the server itself names"
     )]
     Mismatch {
-        /// Where.
+        /// The URL of the document.
         url: String,
         /// The URL that was called.
         resource: String,
     },
-    /// No document at any place.
+    /// No place has a document.
     #[error("`{resource}` does not say who grants access to it: no protected resource metadata was found (RFC 9728)")]
     Missing {
         /// The server's URL.
         resource: String,
     },
-    /// No issuer in the document.
+    /// The document names no issuer.
     #[error("the metadata at `{url}` names no authorization server")]
     NoIssuer {
-        /// Where.
+        /// The URL of the document.
         url: String,
     },
 }
 
-/// Why an issuer's description of itself is not used.
+/// Why an issuer's metadata is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum IssuerError {
-    /// An endpoint is no https URL (CL-43, CL-46).
+    /// An endpoint is not an https URL (CL-43, CL-46).
     #[error("the authorization server `{issuer}` names an endpoint that is not an https URL")]
     Endpoint {
         /// The issuer.
         issuer: String,
     },
-    /// The fetch failed at every place, for this reason at the last.
+    /// The fetch failed at every place; this is the error of the last one.
     #[error("the metadata of the authorization server `{issuer}` could not be fetched")]
     Http {
         /// The issuer.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// Not an https URL without query and fragment (RFC 8414 §2).
+    /// The identifier is not an https URL without query and fragment (RFC 8414 §2).
     #[error("`{issuer}` is not an issuer identifier: expected an https URL without query and fragment")]
     Identifier {
-        /// What was named.
+        /// The identifier that was named.
         issuer: String,
     },
-    /// Something is there, it is no such document, and no other place has one.
+    /// Something else than metadata was found, and no other place has metadata.
     #[error("what is at `{url}` is not an authorization server document (RFC 8414 §2)")]
     Malformed {
-        /// Where.
+        /// The URL at which it was found.
         url: String,
     },
-    /// The document is another issuer's (RFC 8414 §3.3, CL-09).
+    /// The document belongs to another issuer (RFC 8414 §3.3, CL-09).
     #[error("the metadata at `{url}` belongs to another issuer than `{issuer}`")]
     Mismatch {
-        /// Where.
+        /// The URL of the document.
         url: String,
         /// The issuer that was asked for.
         issuer: String,
     },
-    /// No document at any place.
+    /// No place has a document.
     #[error("the authorization server `{issuer}` publishes no metadata")]
     Missing {
         /// The issuer.
@@ -100,8 +100,8 @@ pub enum IssuerError {
     },
 }
 
-/// Where a server's metadata may be, best first: the challenge's place wins; otherwise the well-known place for
-/// its path, then the one at the root (CL-03, RFC 9728 §3.1).
+/// Returns the URLs at which a server's metadata may be, best first: only the URL in the challenge if there is one;
+/// otherwise the well-known URL for the server's path, then the one at the root (CL-03, RFC 9728 §3.1).
 pub fn resource_metadata_urls(resource: &ResourceId, challenge: Option<&BearerChallenge>) -> Vec<String> {
     if let Some(named) = challenge.and_then(|challenge| challenge.resource_metadata.as_ref()) {
         return vec![named.clone()];
@@ -111,7 +111,7 @@ pub fn resource_metadata_urls(resource: &ResourceId, challenge: Option<&BearerCh
     if path.is_empty() { vec![root] } else { vec![format!("{root}{path}"), root] }
 }
 
-/// Where an issuer's metadata may be, in the order of CL-08.
+/// Returns the URLs at which an issuer's metadata may be, in the order of CL-08.
 pub fn issuer_metadata_urls(issuer: &str) -> Vec<String> {
     let (origin, path) = split_origin(issuer);
     let mut urls = vec![
@@ -124,7 +124,7 @@ pub fn issuer_metadata_urls(issuer: &str) -> Vec<String> {
     urls
 }
 
-/// `https://host` and `/path?query`; the lone or last slash of a path is dropped, as the RFCs have it.
+/// Splits a URL into `https://host` and `/path?query`. The last slash of a path is dropped, as the RFCs demand.
 fn split_origin(url: &str) -> (&str, &str) {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url.bytes().skip(start).position(|b| matches!(b, b'/' | b'?')).map_or(url.len(), |at| at + start);
@@ -132,14 +132,14 @@ fn split_origin(url: &str) -> (&str, &str) {
     (origin, path.strip_suffix('/').unwrap_or(path))
 }
 
-/// `https://host` of a resource.
+/// Returns the `https://host` part of a resource.
 pub(crate) fn origin_of(resource: &ResourceId) -> &str {
     split_origin(resource.as_str()).0
 }
 
-/// Finds out who grants access to `resource` (CL-01). The document must be about exactly the URL that was called, or,
-/// where it came from the well-known place at the root, about the origin that this place belongs to (CL-04, RFC 9728
-/// §3.3). What the document names is the identifier that tokens are asked for.
+/// Finds out who grants access to `resource` (CL-01). The document must describe exactly the URL that was called; a
+/// document from the well-known place at the root may also describe the whole origin (CL-04, RFC 9728 §3.3). Tokens are
+/// requested for the identifier in the document.
 pub async fn discover_resource(
     http: &dyn HttpClient,
     resource: &ResourceId,
@@ -152,7 +152,8 @@ pub async fn discover_resource(
         let to = Destination::named(what, resource.as_str(), &url).map_err(|_| ResourceError::Insecure)?;
         match http.send(Request::get(to)).await {
             Ok(response) if response.status.as_u16() == 200 => {
-                // Some servers answer every unknown path with their front page, and 200: the next place may have the document.
+                // Some servers answer every unknown path with their front page and status 200: the next place may have
+                // the document.
                 let Some(document) = response.json::<ProtectedResource>() else {
                     failure = ResourceError::Malformed { url };
                     continue;
@@ -184,7 +185,7 @@ fn check_resource(
     Ok(document)
 }
 
-/// Whether `named` is the whole origin in which `resource` is.
+/// Whether `named` is the origin of `resource` as a whole.
 pub(crate) fn is_origin_of(named: &ResourceId, resource: &ResourceId) -> bool {
     let (named, resource) = (named.canonical(), resource.canonical());
     let (origin, _) = split_origin(&resource);
@@ -194,8 +195,8 @@ pub(crate) fn is_origin_of(named: &ResourceId, resource: &ResourceId) -> bool {
 /// How many of a resource's authorization servers are tried.
 const ISSUERS_TRIED_MAX: usize = 4;
 
-/// The first of a resource's authorization servers that describes itself (CL-05). Which one it was is the
-/// document's `issuer`; credentials of one are never shown to another (CL-06).
+/// Returns the first of a resource's authorization servers whose metadata can be used (CL-05). The document's `issuer`
+/// says which one it is; credentials of one issuer are never shown to another (CL-06).
 pub async fn discover_any_issuer(
     http: &dyn HttpClient,
     resource: &ProtectedResource,
@@ -210,12 +211,13 @@ pub async fn discover_any_issuer(
     Err(failure)
 }
 
-/// The metadata of an issuer that a person named (CL-07, CL-08), used only if it says that it is that issuer's (CL-09).
+/// Fetches the metadata of an issuer that a person named (CL-07, CL-08). It is used only if it names that issuer
+/// (CL-09).
 pub async fn discover_issuer(http: &dyn HttpClient, issuer: &str) -> Result<AuthorizationServer, IssuerError> {
     discover_issuer_of(http, issuer, issuer).await
 }
 
-/// The same for an issuer that the party at `by` names.
+/// Does the same for an issuer that the party at `by` names.
 pub async fn discover_issuer_of(
     http: &dyn HttpClient,
     by: &str,
@@ -224,7 +226,7 @@ pub async fn discover_issuer_of(
     find_issuer(http, by, issuer, |named| is_same_issuer(named, issuer)).await
 }
 
-/// The metadata at the places of `issuer`, if what they call themselves counts as it.
+/// Returns the first metadata at the places of `issuer`. It is an error if they name an issuer that `is_it` rejects.
 async fn find_issuer(
     http: &dyn HttpClient,
     by: &str,
@@ -241,7 +243,7 @@ async fn find_issuer(
             .map_err(|_| IssuerError::Identifier { issuer: issuer.to_owned() })?;
         match http.send(Request::get(to)).await {
             Ok(response) if response.status.as_u16() == 200 => {
-                // As above: a 200 alone does not say that a document is there.
+                // As above: status 200 alone does not mean that a document was found.
                 let Some(document) = response.json::<AuthorizationServer>() else {
                     failure = IssuerError::Malformed { url };
                     continue;
@@ -258,9 +260,9 @@ async fn find_issuer(
     Err(failure)
 }
 
-/// Whether two texts name one issuer (CL-09): the same text, or an origin with and without the slash of its empty path.
-/// Both have the same metadata URLs (RFC 8414 §3.1), and PyPI `fastmcp` and `mcp` write such an issuer with the slash
-/// in one document and without it in the other. Where there is a path, a slash more is another issuer.
+/// Whether two texts name the same issuer (CL-09): equal texts, or an origin with and without a slash at its end. Both
+/// have the same metadata URLs (RFC 8414 §3.1), and PyPI `fastmcp` and `mcp` write such an issuer with the slash in one
+/// document and without it in the other. If there is a path, an additional slash makes it another issuer.
 pub fn is_same_issuer(one: &str, other: &str) -> bool {
     let without = |text: &str| -> Option<String> {
         let origin = text.strip_suffix('/').unwrap_or(text);
@@ -271,12 +273,13 @@ pub fn is_same_issuer(one: &str, other: &str) -> bool {
     one == other || without(one).is_some_and(|one| without(other) == Some(one))
 }
 
-/// The authorization server of a server without protected resource metadata, as 2025-03-26 had it (Authorization,
-/// §2.3): at the origin of the server; without metadata there, at the paths of §2.3.3.
+/// Returns the authorization server of a server without protected resource metadata, as 2025-03-26 defined it
+/// (Authorization, §2.3): the metadata at the server's origin, or, without metadata there, the paths of §2.3.3.
 ///
-/// No issuer was named, so the origin is taken. Metadata there may call themselves otherwise within the origin, as
-/// some servers of that revision do, and that name is not used: what is kept for an issuer of that name stays with it.
-/// Tokens of such a server are bound to no resource: other servers of the same origin may take them, too.
+/// No issuer was named, so the origin is taken as the issuer. Metadata there may name another issuer within the origin,
+/// as that of some servers of that revision does. That name is not used: what is kept for an issuer of that name is not
+/// shown here. Tokens of such a server are not bound to a resource: other servers of the same origin may accept them
+/// too.
 pub async fn discover_origin(http: &dyn HttpClient, resource: &ResourceId) -> Result<AuthorizationServer, IssuerError> {
     let origin = origin_of(resource);
     match find_issuer(http, resource.as_str(), origin, |named| split_origin(named).0 == origin).await {
@@ -286,7 +289,7 @@ pub async fn discover_origin(http: &dyn HttpClient, resource: &ResourceId) -> Re
     }
 }
 
-/// An authorization server that publishes nothing, at the paths of 2025-03-26. PKCE was required of every client there.
+/// An authorization server without metadata, at the paths of 2025-03-26. That revision required PKCE of every client.
 fn at_the_paths(origin: &str) -> AuthorizationServer {
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     AuthorizationServer {
@@ -323,8 +326,8 @@ fn check_endpoints(issuer: &str, document: AuthorizationServer) -> Result<Author
     Ok(document)
 }
 
-/// What to ask for at first: the challenge's scopes, else all that the resource lists, else nothing is named
-/// (CL-22). `offline_access` is added where the issuer knows it (CL-40).
+/// Selects the scopes for the first request: those of the challenge, else all that the resource lists, else none is
+/// named (CL-22). `offline_access` is added if the issuer supports it (CL-40).
 pub fn select_scopes(
     challenge: Option<&BearerChallenge>,
     resource: &ProtectedResource,

@@ -1,9 +1,9 @@
-//! Examines a server and its authorization server from outside: which requirements are met, which broken,
-//! and which cannot be seen. Nothing is harmed: there are reads and wrong tokens; a client is registered, and a person
-//! logs in, only where that was asked for.
+//! Examines a server and its authorization server from outside: which requirements are met, which are broken, and which
+//! cannot be seen. Nothing is harmed: the examination reads, and sends wrong tokens. It registers a client, and logs a
+//! person in, only if it was asked to.
 //!
-//! [`examine`] goes through the same steps as a client, one function for each, and notes what it sees. What a row
-//! means is in `rows`, what a known trap looks like in [`Trap`], what single clients make of it in [`clients`].
+//! [`examine`] takes the same steps as a client, with one function for each, and notes what it sees. `rows` says what a
+//! row means, [`Trap`] what a known trap looks like, and [`clients`] how certain clients react to it.
 
 use std::collections::BTreeMap;
 
@@ -34,12 +34,12 @@ pub use traps::Trap;
 /// Why nothing could be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum ExamineError {
-    /// Something answers there, and it is no MCP server.
+    /// Something answers there, but it is not an MCP server.
     #[error("there is no MCP server at `{server}`: a request is answered with {status}")]
     NotThere {
         /// The server.
         server: String,
-        /// How it is answered.
+        /// The HTTP status of the answer.
         status: u16,
     },
     /// The server does not answer.
@@ -47,18 +47,18 @@ pub enum ExamineError {
     Unreachable {
         /// The server.
         server: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
 }
 
-/// How far one goes.
+/// How deep the examination goes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Depth<'a> {
-    /// Whether a client is registered, to be thrown away.
+    /// Whether to register a client, and remove it afterwards.
     pub register: bool,
-    /// A login.
+    /// The login to use, if there is one.
     pub login: Option<&'a Insider>,
 }
 
@@ -99,7 +99,7 @@ pub async fn examine<H: HttpClient>(
     Ok(doctor.diagnosis())
 }
 
-/// What the first answer was.
+/// What the answer to the first request showed.
 struct First {
     is_open: bool,
     asks_for_a_token: bool,
@@ -121,7 +121,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         Self { http, server, issuer: None, notes: BTreeMap::new(), traps: Vec::new(), steps: Vec::new() }
     }
 
-    /// Sends a request and keeps what went over the wire.
+    /// Sends a request and records the exchange.
     async fn ask(&mut self, party: Party, clause: &'static str, request: Request) -> Result<Response, HttpError> {
         let answer = self.http.send(request).await;
         self.keep(party, clause);
@@ -136,7 +136,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.steps.extend(self.http.take().into_iter().map(step));
     }
 
-    /// Notes how a row stands. What is broken once stays broken.
+    /// Notes the result for a row. A row that was broken once stays broken.
     fn note(&mut self, id: &'static str, standing: RowState, evidence: impl Into<String>) {
         let known = self.notes.get(id).map(|(standing, _)| *standing);
         let keep = match (known, standing) {
@@ -152,7 +152,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.note(id, if good { RowState::Met } else { RowState::Broken }, evidence);
     }
 
-    /// What cannot be told of a row because another is broken: one defect is one broken row.
+    /// Notes that a row cannot be seen because another one is broken, so that one defect counts as one broken row.
     fn follows(&mut self, id: &'static str, of: &'static str) {
         self.note(id, RowState::NotVisible, format!("what {of} says comes first"));
     }
@@ -164,7 +164,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// Introduces us (2025-11-25 lifecycle), which changes nothing.
+    /// Builds the request that introduces us (2025-11-25 lifecycle), which changes nothing.
     fn hello(&self) -> Request {
         let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
             "clientInfo": { "name": "sekisho doctor", "version": env!("CARGO_PKG_VERSION") } });
@@ -174,7 +174,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             .header(ACCEPT, "application/json, text/event-stream")
     }
 
-    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: the answer to a request without a token.
+    /// RS-13, RS-15, RS-16, RS-18, RS-08, RS-11, RS-42: examines the answer to a request without a token.
     async fn without_a_token(&mut self) -> Result<First, ExamineError> {
         let secure = is_as_secure(self.server.as_str(), self.server.as_str());
         self.judge("RS-42", secure, format!("the server's URL is {}", self.server));
@@ -219,7 +219,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
             return;
         };
         self.note("RS-15", RowState::Met, shown.clone());
-        // It stands there, and no reader finds it.
+        // The parameter is in the text, but a reader does not find it.
         let torn = challenge.resource_metadata.is_none() && shown.contains("resource_metadata");
         if torn {
             self.note("RS-18", RowState::Broken, format!("cannot be read: {shown}"));
@@ -234,7 +234,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-11", !offline, shown);
     }
 
-    /// RS-14, RS-16: the answer to a request with a wrong token.
+    /// RS-14, RS-16: examines the answer to a request with a wrong token.
     async fn with_a_wrong_token(&mut self) {
         let request = self.hello().bearer(&sekisho_protocol::secret::AccessToken::from_outside(WRONG_TOKEN));
         let Ok(answer) = self.ask(Party::Resource, "MCP authorization: an invalid token", request).await else {
@@ -251,7 +251,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-16", error.as_deref() == Some("invalid_token"), format!("for a wrong token: {shown}"));
     }
 
-    /// RS-23: the same request gets the same challenge.
+    /// RS-23: checks that the same request gets the same challenge.
     async fn once_more(&mut self, first: &First) {
         let hello = self.hello();
         let Ok(answer) = self.ask(Party::Resource, "RFC 9728 §5.1", hello).await else { return };
@@ -259,7 +259,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         self.judge("RS-23", same, "the same request, twice");
     }
 
-    /// TR-02: a web page of another origin calls the server from a user's browser.
+    /// TR-02: checks what happens if a web page of another origin calls the server from a user's browser.
     async fn foreign_page(&mut self) {
         let request = self.hello().header(ORIGIN, "https://stranger.invalid");
         let Ok(answer) = self.ask(Party::Resource, "MCP transports: Origin", request).await else { return };
@@ -272,7 +272,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// RS-03 to RS-09, RS-11: the document. Gives the issuer that it names.
+    /// RS-03 to RS-09, RS-11: examines the metadata of the server. Returns the issuer that it names.
     async fn resource_metadata(&mut self, challenge: Option<&BearerChallenge>) -> Option<String> {
         let named = challenge.and_then(|challenge| challenge.resource_metadata.clone());
         let mut places: Vec<String> = named.clone().into_iter().collect();
@@ -292,7 +292,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
                 }
                 continue;
             };
-            // The first that is there is the one that clients use.
+            // Clients use the first document that they find.
             found = found.or(Some((url, document)));
             break;
         }
@@ -319,7 +319,7 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         issuers.into_iter().next()
     }
 
-    /// RS-03, RS-07: there is no document at any place, or what is there is not to be had, which was noted.
+    /// RS-03, RS-07: notes that no document was found, unless a broken row that was noted before explains it.
     fn no_resource_metadata(&mut self) {
         let is_broken = |id: &str| matches!(self.notes.get(id), Some((RowState::Broken, _)));
         match ["RS-09", "RS-07"].into_iter().find(|id| is_broken(id)) {
@@ -334,14 +334,15 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// RS-07: the challenge names what is less secure than the server. No client may go there, and neither do we.
+    /// RS-07: notes that the challenge names a URL that is less secure than the server. No client may call it, and
+    /// neither do we.
     fn names_inside(&mut self, url: &str) {
         let evidence = format!("the challenge names `{}`, which is less secure than the server", presentable(url));
         self.note("RS-07", RowState::Broken, evidence.clone());
         self.trap(traps::of_names(self.server.as_str(), url).unwrap_or(Trap::WrongScheme), evidence);
     }
 
-    /// RS-05, RS-06: what the document says that it is about.
+    /// RS-05, RS-06: checks which resource the document says it describes.
     fn identifier(&mut self, named: &str) {
         let called = self.server.as_str();
         let evidence = format!("the document is about `{}`, and `{called}` is called", presentable(named));
@@ -359,12 +360,12 @@ impl<'a, H: HttpClient> Doctor<'a, H> {
         }
     }
 
-    /// The authorization server; nobody where none was found, and nobody names anything.
+    /// Returns the authorization server, or an empty text if none was found.
     fn named_issuer(&self) -> String {
         self.issuer.clone().unwrap_or_default()
     }
 
-    /// A document, if there is one. What else is there is noted.
+    /// Fetches a document, if there is one. Anything else that is found there is noted.
     async fn document(
         &mut self,
         party: Party,

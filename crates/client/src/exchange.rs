@@ -1,5 +1,5 @@
-//! Grants by statement: what an identity provider says of a user, or a platform of a workload, traded for a token
-//! (RFC 8693, RFC 7523; Enterprise-Managed Authorization).
+//! Grants by assertion: what an identity provider says about a user, or a platform about a workload, exchanged for a
+//! token (RFC 8693, RFC 7523; Enterprise-Managed Authorization).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -22,7 +22,7 @@ pub struct IdentityProvider {
     pub issuer: String,
     /// Its token endpoint.
     pub token_endpoint: String,
-    /// Us, as it knows us.
+    /// The client identifier that we have there.
     pub client: ClientId,
     /// Our secret there, if we have one.
     pub secret: Option<ClientSecret>,
@@ -30,20 +30,20 @@ pub struct IdentityProvider {
     pub id_token: SubjectToken,
 }
 
-/// Why there is no identity assertion grant, or why a statement is not shown.
+/// Why there is no identity assertion grant, or why an assertion is not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
-    /// The statement was made for another audience (RFC 7523 §3).
+    /// The assertion was made for another audience (RFC 7523 §3).
     #[error(
         "the statement about this workload is for {audience}, and not for `{issuer}`, which grants access here: it was not sent"
     )]
     Audience {
-        /// Who grants access.
+        /// The issuer that grants access.
         issuer: String,
-        /// Whom the statement names.
+        /// The audience that the assertion names.
         audience: String,
     },
-    /// The endpoint is no https URL.
+    /// The endpoint is not an https URL.
     #[error("the token endpoint of the identity provider `{issuer}` is not an https URL")]
     Endpoint {
         /// The provider.
@@ -54,37 +54,37 @@ pub enum ExchangeError {
     Http {
         /// The provider.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// Something else came back, or a grant of another type.
+    /// The answer is not a token response, or its grant has another type.
     #[error("the identity provider `{issuer}` answered with something else than an ID-JAG (status {status})")]
     Malformed {
         /// The provider.
         issuer: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
-    /// The provider said no.
+    /// The provider refused.
     #[error("the identity provider `{issuer}` lets nobody into `{audience}`: {code} ({description})")]
     Refused {
         /// The provider.
         issuer: String,
-        /// The authorization server that was to be entered.
+        /// The authorization server that the grant was for.
         audience: String,
-        /// The code.
+        /// The error code.
         code: String,
-        /// What it says about it, made presentable.
+        /// The provider's description of the error, made presentable.
         description: String,
     },
 }
 
-/// What is asked for: an identity assertion JWT authorization grant.
+/// The requested token type: an identity assertion JWT authorization grant.
 const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
-/// Checks that `aud` of a platform's statement names this issuer, by its identifier or its token endpoint (RFC 7523 §3).
-/// Any other issuer could use the statement at the one that is named.
+/// Checks that `aud` of a platform's assertion names this issuer, by its identifier or its token endpoint (RFC 7523
+/// §3). An issuer that gets an assertion for another one could use it there.
 pub fn is_for(statement: &SubjectToken, server: &AuthorizationServer) -> Result<(), ExchangeError> {
     let audiences = audiences(statement).unwrap_or_default();
     if audiences.iter().any(|audience| *audience == server.issuer || *audience == server.token_endpoint) {
@@ -95,7 +95,7 @@ pub fn is_for(statement: &SubjectToken, server: &AuthorizationServer) -> Result<
     Err(ExchangeError::Audience { issuer: server.issuer.clone(), audience })
 }
 
-/// `aud` of a JWT (RFC 7519 §4.1.3). Its signature is for the issuer to verify.
+/// Returns the `aud` of a JWT (RFC 7519 §4.1.3). The issuer has to verify the signature; it is not verified here.
 fn audiences(statement: &SubjectToken) -> Option<Vec<String>> {
     let claims = URL_SAFE_NO_PAD.decode(statement.expose().split('.').nth(1)?).ok()?;
     match serde_json::from_slice::<Value>(&claims).ok()?.get("aud")? {
@@ -111,7 +111,8 @@ struct Exchanged {
     issued_token_type: String,
 }
 
-/// Trades the login at the identity provider for a grant that `audience`, the issuer of the resource, takes (CL-55).
+/// Exchanges the login at the identity provider for a grant that `audience`, the issuer of the resource, accepts
+/// (CL-55).
 pub async fn id_jag(
     http: &dyn HttpClient,
     provider: &IdentityProvider,
@@ -184,7 +185,7 @@ mod tests {
         }
     }
 
-    /// ATK-206: a platform's statement is sent to an issuer in its `aud`, and to no other.
+    /// ATK-206: a platform's assertion is sent only to an issuer that its `aud` names.
     #[test]
     fn a_statement_is_for_whom_it_names() {
         let jwt = |claims: &str| SubjectToken::from_outside(format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims)));
@@ -207,7 +208,7 @@ mod tests {
         assert!(error.contains("is for `https://other.test`"), "{error}");
     }
 
-    /// CL-54, CL-55: every parameter of the exchange, and a grant of the type that was asked for or none.
+    /// CL-54, CL-55: every parameter of the exchange is sent, and a grant of another type is refused.
     #[tokio::test]
     async fn a_login_is_traded_for_a_grant_at_one_issuer() {
         let line = "POST https://idp.test/token";

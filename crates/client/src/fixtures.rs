@@ -1,4 +1,4 @@
-//! One resource, one issuer and one registration, as they should be; tests change one thing.
+//! One resource, one issuer and one registration without defects; tests change one thing in them.
 
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
@@ -11,7 +11,7 @@ use crate::registration::Registration;
 
 pub(crate) const ISSUER: &str = "https://issuer.test";
 pub(crate) const RESOURCE: &str = "https://server.test/mcp/notes";
-/// At the path of that issuer.
+/// A redirect URI with the path of that issuer.
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:4711/callback/5b7eae105d1ea62f17db0287af9d572d";
 
 pub(crate) fn resource_id() -> ResourceId {

@@ -1,4 +1,5 @@
-//! What a client reads from strangers: the work grows in step with the text (ATK-273). Challenges are in `challenge.rs`.
+//! The work to read texts of strangers grows in proportion to their length (ATK-273). Challenges are tested in
+//! `challenge.rs`.
 
 use ::http::{HeaderMap, HeaderValue, StatusCode};
 use sekisho_protocol::env::SeededEntropy;
@@ -21,7 +22,7 @@ fn repeated(before: &str, unit: &str, after: &str, count: usize) -> String {
     text + after
 }
 
-/// ATK-273: event streams, whole and cut into single bytes.
+/// ATK-273: event streams, in one piece and cut into single bytes.
 #[test]
 fn reading_an_event_stream_grows_with_it() {
     for unit in ["data: x\n", "\r", "id: #\n", "event: e\ndata: #\n\n", "data"] {
@@ -49,7 +50,7 @@ fn document<T: DeserializeOwned>(body: &str) -> Option<T> {
     Response { status: StatusCode::OK, headers, body: body.to_owned().into() }.json()
 }
 
-/// ATK-273: both metadata documents, and what is done with their lists.
+/// ATK-273: both metadata documents, and the handling of their lists.
 #[test]
 fn reading_metadata_grows_with_it() {
     let resource = format!("{{\"resource\":\"{RESOURCE}\",\"authorization_servers\":[\"{ISSUER}\"");

@@ -1,7 +1,7 @@
-//! The one way out (CL-42..45, AS-31, ATK-28..30, ATK-85, ATK-88).
+//! All outgoing requests of this crate (CL-42..45, AS-31, ATK-28..30, ATK-85, ATK-88).
 //!
-//! [`HttpClient`] is the seam: product code takes `&dyn HttpClient`, [`SafeHttp`] is the real one, [`Recording`]
-//! keeps the legs to be shown, and tests bring their own.
+//! [`HttpClient`] is the interface: product code takes `&dyn HttpClient`. [`SafeHttp`] is the real client,
+//! [`Recording`] keeps the exchanges so that they can be shown, and tests bring their own.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -40,13 +40,13 @@ pub use safe::{SafeHttp, SetupError};
 pub use scripted::{Scripted, SentRequest};
 pub use settings::HttpSettings;
 
-/// Sends requests. One exchange per call: nothing is followed, retried or decoded.
+/// Sends requests. Each call is one exchange: no redirect is followed, and nothing is retried or decompressed.
 pub trait HttpClient: Send + Sync + Debug {
-    /// Sends the request and reads the whole answer.
+    /// Sends the request and reads the whole response.
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, HttpError>>;
 
-    /// Sends the request and gives the answer as soon as it begins; its body is read as it comes. Whoever cannot
-    /// do that reads the whole first.
+    /// Sends the request and returns the response as soon as it begins; its body is read as it arrives. The default
+    /// implementation reads the whole response first.
     fn open(&self, request: Request) -> BoxFuture<'_, Result<Opened, HttpError>> {
         Box::pin(async move { Ok(Opened::whole(self.send(request).await?)) })
     }
@@ -62,33 +62,33 @@ impl<H: HttpClient + ?Sized> HttpClient for Arc<H> {
     }
 }
 
-/// What is sent. Built with [`Request::get`] and the functions beside it.
+/// An HTTP request. Built with [`Request::get`] and the functions beside it.
 #[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// Where it goes, and who said so.
+    /// The URL, and who named it.
     pub to: Destination,
-    /// The headers. `Host`, `Connection`, `Content-Length` and the like are the sender's business.
+    /// The headers. The client itself sets `Host`, `Connection`, `Content-Length` and the like.
     pub headers: HeaderMap,
-    /// The body; empty for none.
+    /// The body; may be empty.
     pub body: Bytes,
-    /// The most bytes of an answer's body that are read. The client's own bound may be lower.
+    /// How many bytes of the response's body are read at most. The client's own bound may be lower.
     pub body_bytes_max: usize,
-    /// How long an answer that is opened may take to begin. `None`: as long as the client gives any exchange.
+    /// How long a streamed response may take to begin. `None`: as long as the client allows for any exchange.
     pub begins_within: Option<Duration>,
 }
 
 impl Request {
-    /// What an answer may have, in bytes, unless the request says otherwise: enough for any OAuth document.
+    /// The default bound for the body of a response, in bytes: enough for any OAuth document.
     pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-    /// A `GET` that asks for JSON.
+    /// Builds a `GET` that asks for JSON.
     pub fn get(to: Destination) -> Self {
         Self::new(Method::GET, to, Bytes::new()).header(ACCEPT, "application/json")
     }
 
-    /// A `POST` of a form (RFC 6749 appendix B).
+    /// Builds a `POST` of a form (RFC 6749 appendix B).
     pub fn post_form<'a>(to: Destination, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         Self::new(Method::POST, to, body.into())
@@ -96,14 +96,14 @@ impl Request {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
     }
 
-    /// A `POST` of JSON.
+    /// Builds a `POST` of JSON.
     pub fn post_json(to: Destination, body: &serde_json::Value) -> Self {
         Self::new(Method::POST, to, body.to_string().into())
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
     }
 
-    /// Any other request.
+    /// Builds any other request.
     pub fn new(method: Method, to: Destination, body: Bytes) -> Self {
         Self { method, to, headers: HeaderMap::new(), body, body_bytes_max: Self::BODY_BYTES_MAX, begins_within: None }
     }
@@ -113,7 +113,7 @@ impl Request {
         self.to.as_str()
     }
 
-    /// Sets a header. A value that no header can hold is left out.
+    /// Sets a header. A value that is not a valid header value is left out.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -122,19 +122,19 @@ impl Request {
         self
     }
 
-    /// `Authorization: Bearer` (CL-36), marked as sensitive.
+    /// Sets `Authorization: Bearer` (CL-36), marked as sensitive.
     #[must_use]
     pub fn bearer(self, token: &AccessToken) -> Self {
         self.authorization(&format!("Bearer {}", token.expose()))
     }
 
-    /// `Authorization: DPoP` with its proof (RFC 9449 §7.1), both marked as sensitive.
+    /// Sets `Authorization: DPoP` with its proof (RFC 9449 §7.1), both marked as sensitive.
     #[must_use]
     pub fn dpop(self, token: &AccessToken, proof: &str) -> Self {
         self.proof(proof).authorization(&format!("DPoP {}", token.expose()))
     }
 
-    /// The header `DPoP` alone, as a token request has it (RFC 9449 §5).
+    /// Sets only the header `DPoP`, as for a token request (RFC 9449 §5).
     #[must_use]
     pub fn proof(mut self, proof: &str) -> Self {
         if let Ok(mut value) = HeaderValue::from_str(proof) {
@@ -144,7 +144,7 @@ impl Request {
         self
     }
 
-    /// `Authorization: Basic` (RFC 6749 §2.3.1: both halves form-encoded first), marked as sensitive.
+    /// Sets `Authorization: Basic` (RFC 6749 §2.3.1: both halves are form-encoded first), marked as sensitive.
     #[must_use]
     pub fn basic(self, client: &ClientId, secret: &ClientSecret) -> Self {
         let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
@@ -163,16 +163,17 @@ impl Request {
 
 impl Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The URL's query, the headers and the body can hold secrets: the recording knows which.
+        // The URL's query, the headers and the body can contain secrets, so they are not shown here. `Recording`
+        // redacts them.
         let end = self.url().split(['?', '#']).next().unwrap_or_default();
         write!(f, "Request({} {end}, {} bytes)", self.method, self.body.len())
     }
 }
 
-/// An answer, with any status.
+/// A response, with any status.
 #[derive(Clone)]
 pub struct Response {
-    /// The status. A redirect is an answer like any other: nothing was followed (ATK-31, ATK-88).
+    /// The status. A redirect is a response like any other: it was not followed (ATK-31, ATK-88).
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
@@ -186,7 +187,8 @@ impl Response {
         media_type(&self.headers)
     }
 
-    /// The body as JSON, if it says that it is JSON and is. A known member that occurs twice is refused.
+    /// Returns the body as JSON, if its media type is JSON and it can be parsed. A known member that occurs twice is
+    /// refused.
     pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
         let media = self.media_type()?;
         let json = media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
@@ -200,7 +202,7 @@ impl Debug for Response {
     }
 }
 
-/// An answer that has begun.
+/// A response whose body is still to be read.
 pub struct Opened {
     /// The status.
     pub status: StatusCode,
@@ -210,7 +212,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// An answer whose body comes as this stream.
+    /// Creates a response whose body is this stream.
     pub fn new(
         status: StatusCode,
         headers: HeaderMap,
@@ -224,12 +226,12 @@ impl Opened {
         Self::new(response.status, response.headers, body)
     }
 
-    /// The next bytes of the body; `None` at its end. Safe to cancel.
+    /// Returns the next bytes of the body, or `None` at its end. Cancelling is safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, HttpError>> {
         self.body.next().await
     }
 
-    /// The rest of the body, up to so many bytes.
+    /// Reads the rest of the body, up to `max` bytes.
     pub async fn read(mut self, max: usize) -> Result<Response, HttpError> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.next().await {

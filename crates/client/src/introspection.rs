@@ -1,5 +1,5 @@
-//! Asking the issuer of an opaque token what it is worth (RFC 7662), and remembering the answer no longer than the token
-//! lives.
+//! Asks the issuer of an opaque token whether it is active and what it permits (RFC 7662), and caches the response no
+//! longer than the token lives.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -25,42 +25,42 @@ use crate::token::{NamedEndpoint, TokenEndpoint, TokenError};
 pub struct Introspected {
     /// Who it is about: 1 to 255 bytes of ASCII.
     pub subject: String,
-    /// The client that it was given to.
+    /// The client to which it was issued.
     pub client: ClientId,
     /// The scopes, as the issuer names them.
     pub scopes: ScopeSet,
-    /// Whom it is for.
+    /// The audiences for which it was issued.
     pub audiences: Vec<String>,
     /// When it ends, if the issuer says so.
     pub expires: Option<Timestamp>,
-    /// Everything that the issuer says of it, for the mapping of claims.
+    /// All members of the response, for the mapping of claims.
     pub claims: Map<String, Value>,
 }
 
-/// Why a token is not taken.
+/// Why a token is not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum IntrospectionError {
-    /// It is for another server, or for nobody in particular.
+    /// It was issued for another server, or names no audience.
     #[error("the token is not for this server")]
     Audience,
-    /// The issuer could not be asked, or did not answer as it should.
+    /// The issuer could not be asked, or its response cannot be used.
     #[error("the issuer of the token could not be asked")]
     Ask(#[source] Arc<TokenError>),
-    /// The token is not active: unknown, expired, revoked.
+    /// The token is not active: it is unknown, expired or revoked.
     #[error("the issuer says that the token is not active")]
     Inactive,
-    /// What the issuer says cannot be acted on.
+    /// A member of the response is missing or cannot be used.
     #[error("the issuer's answer about the token lacks `{member}`, or has it in another form")]
     Member {
-        /// Which.
+        /// The name of the member.
         member: &'static str,
     },
-    /// Too many tokens are asked about at this moment.
+    /// Too many tokens are being asked about at this moment.
     #[error("too many tokens are being asked about: try again in a moment")]
     Busy,
 }
 
-/// Where tokens are asked about.
+/// An introspection endpoint, with a cache of its responses.
 pub struct Introspection {
     http: Arc<dyn HttpClient>,
     server: AuthorizationServer,
@@ -71,13 +71,13 @@ pub struct Introspection {
     room: tokio::sync::Semaphore,
 }
 
-/// What an issuer said, and until when that is taken for true.
+/// What an issuer said, and until when that is used.
 struct Answered {
     outcome: Result<Arc<Introspected>, IntrospectionError>,
     until: Timestamp,
 }
 
-/// The answer (RFC 7662 §2.2).
+/// The response (RFC 7662 §2.2).
 #[derive(Deserialize)]
 struct Wire {
     #[serde(default)]
@@ -112,16 +112,17 @@ fn audiences<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<St
 }
 
 impl Introspection {
-    /// How many tokens are remembered; the least used is forgotten.
+    /// How many tokens are cached; the least recently used one is dropped.
     pub const TOKENS_MAX: u64 = 10_000;
-    /// How long an answer is taken for true, whatever the token's end: what the issuer revokes is refused after this time.
+    /// How long a response is used at most, whatever the token's end: a revoked token is refused after this time.
     pub const FRESH: SignedDuration = SignedDuration::from_secs(30);
-    /// How long a token stays refused that was not active, so that a client that tries again costs the issuer little.
+    /// How long a token that was not active stays refused, so that repeated attempts of a client cost the issuer
+    /// little.
     const REFUSED: SignedDuration = SignedDuration::from_secs(10);
-    /// How many tokens are asked about at once: who sends made-up tokens makes others wait only so much.
+    /// How many tokens are asked about at once. It bounds how many requests a sender of made-up tokens can cause.
     const ASKED_AT_ONCE: usize = 16;
 
-    /// Asks at `endpoint` of `server`, as the client `registration`.
+    /// Creates the cache for `endpoint` of `server`, where we are the client `registration`.
     pub fn new(
         http: Arc<dyn HttpClient>,
         server: AuthorizationServer,
@@ -134,7 +135,8 @@ impl Introspection {
         Self { http, server, registration, endpoint, entropy, known, room }
     }
 
-    /// What the token is worth at a server that one of `audiences` means. Many who show one token at once cause one request.
+    /// Returns what the token permits at a server that has one of `audiences`. Simultaneous questions about one token
+    /// cause one request.
     pub async fn ask(
         &self,
         token: &AccessToken,
@@ -142,7 +144,7 @@ impl Introspection {
         now: Timestamp,
     ) -> Result<Arc<Introspected>, IntrospectionError> {
         let known = self.known.get_with(token.digest(), Arc::default);
-        // Held across the request on purpose: others with the same token wait for its outcome.
+        // Held across the request on purpose: other tasks with the same token wait for its outcome.
         let mut known = known.lock().await;
         let outcome = match &*known {
             Some(answered) if now < answered.until => answered.outcome.clone(),
@@ -177,7 +179,8 @@ impl Introspection {
     }
 }
 
-/// Until when an answer is taken for true: never longer than the token lives. What could not be asked is asked again.
+/// Returns until when a response is used: never longer than the token lives. After a failed request, the issuer is
+/// asked again at once.
 fn kept_until(outcome: &Result<Arc<Introspected>, IntrospectionError>, now: Timestamp) -> Timestamp {
     let after = |wait| now.checked_add(wait).unwrap_or(now);
     match outcome {
@@ -187,7 +190,7 @@ fn kept_until(outcome: &Result<Arc<Introspected>, IntrospectionError>, now: Time
     }
 }
 
-/// Reads an answer. Whatever is missing that access depends on is a refusal.
+/// Reads a response. If a member is missing on which access depends, the token is refused.
 fn read(claims: Map<String, Value>, issuer: &str, now: Timestamp) -> Result<Introspected, IntrospectionError> {
     match claims.get("active") {
         Some(Value::Bool(true)) => {}
@@ -199,7 +202,7 @@ fn read(claims: Map<String, Value>, issuer: &str, now: Timestamp) -> Result<Intr
     if wire.iss.as_ref().is_some_and(|iss| iss != issuer) {
         return Err(wrong("iss"));
     }
-    // A refresh token or an ID token gives no access; one that is bound to a key is worth nothing without the proof.
+    // A refresh token or an ID token gives no access, and a token that is bound to a key gives none without a proof.
     let bearer = wire.token_type.as_ref().is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
     if !bearer || claims.contains_key("cnf") {
         return Err(wrong("token_type"));

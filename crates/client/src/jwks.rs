@@ -1,6 +1,7 @@
-//! Published keys of other issuers (RFC 7517): fetched once, kept for a while, and fetched again at a bounded rate (ATK-60).
+//! Fetches the published keys of other issuers (RFC 7517), caches them, and fetches them again at a bounded rate
+//! (ATK-60).
 //!
-//! The text is handed on; who verifies with it decides which keys are fit (`token::PublicKeys`).
+//! The text is passed on as it is; the code that verifies with it decides which keys can be used (`token::PublicKeys`).
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -14,21 +15,22 @@ use crate::http::{Destination, HttpClient, HttpError, Request};
 /// Why there is no key set.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeySetError {
-    /// The fetch failed and no earlier set is young enough.
+    /// The fetch failed, and no earlier set is recent enough.
     #[error("the key set could not be fetched")]
     Http(#[source] Arc<HttpError>),
-    /// What is there is no JSON object, or not with status 200.
+    /// The response is not a JSON object, or its status is not 200.
     #[error("the URL of the key set answers with something else (status {status})")]
     Malformed {
         /// The status.
         status: u16,
     },
-    /// It failed a moment ago and is not tried again yet.
+    /// A fetch failed a moment ago, and the next attempt is not allowed yet.
     #[error("the key set could not be fetched a moment ago: try again in a minute")]
     Wait,
 }
 
-/// A cache of key sets by URL. One fetch at a time for each URL; at most [`KeySets::URLS_MAX`] URLs are remembered.
+/// A cache of key sets by URL. There is one fetch at a time for each URL, and at most [`KeySets::URLS_MAX`] URLs are
+/// cached.
 pub struct KeySets {
     http: Arc<dyn HttpClient>,
     known: Cache<String, Arc<Mutex<CachedKeySet>>>,
@@ -36,42 +38,42 @@ pub struct KeySets {
 
 #[derive(Default)]
 struct CachedKeySet {
-    /// The last good set and when it came.
+    /// The last usable set, and when it was fetched.
     good: Option<(Arc<str>, Timestamp)>,
-    /// When a fetch was last begun, also one that failed.
+    /// When the last fetch was started, even if it failed.
     tried: Option<Timestamp>,
 }
 
 impl KeySets {
-    /// How many URLs are remembered; the least used is forgotten.
+    /// How many URLs are cached; the least recently used one is dropped.
     pub const URLS_MAX: u64 = 1000;
-    /// How long a set is used without asking again.
+    /// How long a set is used without a new fetch.
     const FRESH: SignedDuration = SignedDuration::from_mins(15);
-    /// How long the last good set is used when asking fails. A key that its owner withdrew is believed this long
-    /// at most.
+    /// How long the last set is used while fetches fail. A key that its owner has withdrawn is trusted for this long at
+    /// most.
     const STALE_MAX: SignedDuration = SignedDuration::from_hours(4);
-    /// How long until the same URL is asked again, for whatever reason: an unknown `kid` costs the owner of the
-    /// keys one request a minute, and a dead URL costs us no more.
+    /// How long to wait before the same URL is fetched again, for whatever reason: an unknown `kid` costs the owner of
+    /// the keys one request a minute, and a URL that does not respond costs us no more.
     const PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
-    /// An empty cache that fetches through `http`.
+    /// Creates an empty cache that fetches through `http`.
     pub fn new(http: Arc<dyn HttpClient>) -> Self {
         Self { http, known: Cache::new(Self::URLS_MAX) }
     }
 
-    /// The key set at this place, not older than a quarter of an hour if its owner answers.
+    /// Returns the key set at this URL. It is at most a quarter of an hour old if the URL responds.
     pub async fn current(&self, at: &Destination, now: Timestamp) -> Result<Arc<str>, KeySetError> {
         self.obtain(at, now, Self::FRESH).await
     }
 
-    /// The key set again, because the one at hand lacks a key; unless it was asked for within a minute, in which
-    /// case it is the same one.
+    /// Returns the key set after a new fetch, because the cached set lacks a key. Within a minute after the last fetch,
+    /// the cached set is returned.
     pub async fn renewed(&self, at: &Destination, now: Timestamp) -> Result<Arc<str>, KeySetError> {
         self.obtain(at, now, SignedDuration::ZERO).await
     }
 
-    /// Checks something with the keys at this place; if the check says that it lacks a key, once more with the keys as they
-    /// are now, which costs the owner one request a minute at most (ATK-60).
+    /// Runs `check` with the keys at this URL. If the check says that it lacks a key, it runs once more with the keys
+    /// that are published now, which costs their owner one request a minute at most (ATK-60).
     pub async fn check<T, E>(
         &self,
         at: &Destination,
@@ -90,7 +92,7 @@ impl KeySets {
 
     async fn obtain(&self, at: &Destination, now: Timestamp, fresh: SignedDuration) -> Result<Arc<str>, KeySetError> {
         let known = self.known.get_with_by_ref(at.as_str(), Arc::default);
-        // Held across the fetch on purpose: others who want the same URL wait for its outcome.
+        // Held across the fetch on purpose: other tasks that want the same URL wait for its outcome.
         let mut known = known.lock().await;
         if let Some((text, from)) = &known.good
             && now.duration_since(*from) < fresh

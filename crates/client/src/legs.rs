@@ -1,4 +1,4 @@
-//! What a sequence diagram says of one recorded exchange.
+//! The labels of a recorded exchange in a sequence diagram.
 
 use crate::http::Leg;
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub fn request_summary(leg: &Leg) -> String {
     kind.map(|kind| format!(" ({kind})")).unwrap_or_default()
 }
 
-/// The message of the error that an answer carries, after a space. Empty if there is none.
+/// The message of the error in a response, after a space. Empty if there is none.
 pub fn error_summary(leg: &Leg) -> String {
     let error = serde_json::from_str::<Value>(&leg.response_body).ok().and_then(|body| {
         let error = body.get("error")?;

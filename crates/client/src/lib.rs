@@ -1,16 +1,16 @@
-//! Being an OAuth and MCP client: discovery, registration, the code flow, tokens, keys of other issuers. Its HTTP client
-//! fetches every address that a stranger names; calls to upstream servers are sent by `gateway`.
+//! An OAuth and MCP client: discovery, registration, the code flow, tokens, keys of other issuers. Its HTTP client
+//! fetches every URL that a stranger names; calls to upstream servers are sent by `gateway`.
 //!
-//! Not here: what our own tokens look like (`token`), who may do what (`policy`). Nothing is remembered but key
-//! sets, for a while.
+//! Not here: the format of our own tokens (`token`), and who may do what (`policy`). Of other servers' responses, only
+//! key sets and answers about opaque tokens are cached, for a bounded time.
 //!
-//! Start from [`http::SafeHttp`], the only thing that opens a connection. A login reads from top to bottom as the
-//! modules below: a 401 is read by [`challenge`], [`discovery`] finds the resource and its issuer,
-//! [`registration`] makes a client known there, [`authorization`] sends a person and checks what comes back
-//! (caught by [`callback`]), [`token`] trades the code, [`mcp`] calls with what it got. Each step is a function of
-//! an [`http::HttpClient`] and the step before; what needs no network is pure.
+//! Start from [`http::SafeHttp`], the only thing that opens a connection. A login uses the modules below in this order:
+//! [`challenge`] reads a 401, [`discovery`] finds the resource and its issuer, [`registration`] registers a client
+//! there, [`authorization`] sends a person to the issuer and checks the answer (received by [`callback`]), [`token`]
+//! exchanges the code, and [`mcp`] calls with the token. Each step is a function of an [`http::HttpClient`] and the
+//! step before; steps that need no network are pure.
 //!
-//! A person who signs in at somebody else's provider is [`openid`], step by step in the same way.
+//! [`openid`] signs people in at other providers, with steps in the same style.
 //!
 //! To add a request to an authorization server: a function beside the others, with its own error enum, that builds an
 //! [`http::Request`] and reads an [`http::Response`]. Wrap the client in [`http::Recording`] to see the legs.

@@ -1,6 +1,7 @@
-//! From "no token" to a token, whichever way leads there: the whole sequence of the specification, in one place.
+//! The login: how a client without a token gets one, with every kind of grant. It is the whole sequence of the
+//! specification.
 //!
-//! Nothing here is remembered between two calls but what the [`TokenStore`] keeps.
+//! Between two calls, tokens and registrations are only in the [`TokenStore`].
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -39,15 +40,15 @@ mod older;
 mod origin;
 mod terms;
 
-/// How a person is sent to an authorization server: a browser, a line on a terminal.
+/// A way to send a person to an authorization server, such as a browser or a line on a terminal.
 pub trait Browser: Send + Sync + Debug {
-    /// Gets ready to receive an answer at this place.
+    /// Prepares to receive an answer at this address.
     fn ready<'a>(&'a self, place: &'a CallbackAddress) -> BoxFuture<'a, Result<Box<dyn Visit>, VisitError>>;
 
-    /// Shows a page from which no answer comes back.
+    /// Shows a page from which no answer is expected.
     fn show(&self, url: &str);
 
-    /// Tells the person something about the login that they should know before they agree to it.
+    /// Tells the person something that they should know before they agree to the login.
     fn warn(&self, text: &str);
 
     /// Whether there is a person who can log in. If not, a login in another program is not waited for either.
@@ -58,10 +59,10 @@ pub trait Browser: Send + Sync + Debug {
 
 /// One visit to an authorization server.
 pub trait Visit: Send {
-    /// Where the answer will arrive.
+    /// The redirect URI at which the answer will arrive.
     fn redirect_uri(&self) -> &RedirectUri;
 
-    /// Sends the person, and waits for the answer.
+    /// Sends the person to the URL, and waits for the answer.
     fn go<'a>(
         self: Box<Self>,
         request: &'a AuthorizationRequest,
@@ -71,7 +72,7 @@ pub trait Visit: Send {
 /// Why no answer came back.
 #[derive(Debug, thiserror::Error)]
 pub enum VisitError {
-    /// The listener failed, the browser did not come back, or the answer was no.
+    /// The listener failed, the browser did not come back, or the answer was a refusal.
     #[error(transparent)]
     Callback(#[from] CallbackError),
     /// There is no person who could log in.
@@ -79,18 +80,19 @@ pub enum VisitError {
     Nobody(String),
 }
 
-/// Who we are.
+/// Who this client is.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// A name for people, for the registration.
+    /// The client's name for people, used for registration.
     pub client_name: String,
-    /// Identifiers that were given to us (CL-14). They come before every other way to be known (CL-11).
+    /// Client identifiers that a person gave us (CL-14). They are used before every other kind of client (CL-11).
     pub known: Vec<KnownClient>,
     /// Our metadata document, if there is one (CL-12).
     pub document: Option<MetadataDocument>,
-    /// The redirect URI that is registered for the given identifier or in the document. `None`: the issuer's own path.
+    /// The redirect URI that is registered for the given identifier or in the document. `None`: the issuer's own path
+    /// is used.
     pub redirect: Option<RedirectUri>,
-    /// What is asked for in place of what the server names.
+    /// The scopes to ask for instead of those that the server names.
     pub scopes: Option<ScopeSet>,
 }
 
@@ -99,33 +101,33 @@ pub struct Identity {
 pub struct MetadataDocument {
     /// Its URL, which is the client identifier.
     pub client: ClientId,
-    /// An issuer at which it is used although that issuer sends no `iss`, because a person said so. Other issuers have to
-    /// send `iss` (RFC 9207): all of them accept the same document with the same redirect URIs, so a path for each issuer
-    /// protects nothing (decision 0050).
+    /// An issuer at which the document is used even though that issuer sends no `iss`, because a person said so. Other
+    /// issuers have to send `iss` (RFC 9207): all of them accept the same document with the same redirect URIs, so a
+    /// separate path for each issuer protects nothing (decision 0050).
     pub issuer: Option<String>,
 }
 
-/// A client identifier that the user was given.
+/// A client identifier that a person gave us.
 #[derive(Debug, Clone)]
 pub struct KnownClient {
-    /// The issuer that gave it. `None`: the first that is asked, and no other after it (CL-19).
+    /// The issuer that gave it. `None`: the first issuer at which it is used, and no other after that (CL-19).
     pub issuer: Option<String>,
     /// The identifier.
     pub client: ClientId,
-    /// How it authenticates. `None`: by what it has, in a way that the issuer offers.
+    /// How the client authenticates. `None`: by its secret or key, in a way that the issuer offers.
     pub authentication: Option<ClientAuthentication>,
-    /// Its secret.
+    /// The client's secret.
     pub secret: Option<ClientSecret>,
-    /// Its key.
+    /// The client's key.
     pub key: Option<Arc<ClientKey>>,
 }
 
-/// By what right a token is asked for.
+/// The kind of grant with which a token is requested.
 #[derive(Debug, Clone)]
 pub enum Grant {
-    /// In our own name (CL-53).
+    /// The client acts in its own name (CL-53).
     ClientCredentials,
-    /// A person says yes.
+    /// A person agrees.
     Code,
     /// An identity provider vouches for a person who logged in there (CL-54).
     Enterprise(IdentityProvider),
@@ -133,57 +135,57 @@ pub enum Grant {
     Workload(SubjectToken),
 }
 
-/// A way in.
+/// Gets and renews tokens.
 #[derive(Debug)]
 pub struct Login {
     parts: LoginParts,
-    /// Issuers of which it is certain that they still know our registration.
+    /// The issuers that are certain to still know our registration.
     seen: Mutex<HashSet<String>>,
-    /// Read by every exchange of a code or a refresh token; written by [`Login::finished`].
+    /// Locked for reading by every exchange of a code or a refresh token, and for writing by [`Login::finished`].
     exchanges: Arc<RwLock<()>>,
 }
 
-/// A guard: no exchange is under way, and none begins while it lives.
+/// A guard: while it lives, no exchange is under way and none begins.
 #[derive(Debug)]
 pub struct Finished {
     _alone: OwnedRwLockWriteGuard<()>,
 }
 
-/// What [`Login`] is made of.
+/// The parts of a [`Login`].
 #[derive(Debug)]
 pub struct LoginParts {
-    /// The way out.
+    /// The HTTP client.
     pub http: Arc<dyn HttpClient>,
-    /// What is remembered.
+    /// The store for tokens and registrations.
     pub store: Arc<dyn TokenStore>,
-    /// Who can be asked.
+    /// How a person is asked.
     pub browser: Arc<dyn Browser>,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Chance.
+    /// The source of random values.
     pub entropy: Arc<dyn Entropy>,
-    /// Who we are.
+    /// Who this client is.
     pub identity: Identity,
-    /// By what right.
+    /// The kind of grant to use.
     pub grant: Grant,
 }
 
-/// Why there is no way in.
+/// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The authorization request cannot be made.
+    /// The authorization request could not be created.
     #[error(transparent)]
     Begin(#[from] BeginError),
-    /// The identity provider issues no statement.
+    /// The identity provider issued no assertion.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
-    /// The issuer cannot be used.
+    /// The issuer's metadata cannot be used.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
-    /// No key could be made.
+    /// No key could be created.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The login was made as a client whose secret or key was not given now.
+    /// The login was made as a client whose secret or key was not given this time.
     #[error(
         "the login at `{issuer}` was made as the client `{client}`, whose secret or key was not given: give it again with `--client-id {client}`"
     )]
@@ -205,7 +207,7 @@ pub enum LoginError {
         client: String,
         /// The issuer that grants access now.
         issuer: String,
-        /// The one that knows the identifier.
+        /// The issuer that gave the identifier.
         registered: String,
     },
     /// The path of the given redirect URI belongs to another issuer.
@@ -217,7 +219,7 @@ pub enum LoginError {
         issuer: String,
         /// The path.
         path: String,
-        /// The other one.
+        /// The issuer to which the path belongs.
         registered: String,
     },
     /// The given redirect URI is not on loopback.
@@ -225,22 +227,22 @@ pub enum LoginError {
         "`{redirect}` is no redirect URI that can be listened at: expected `http://127.0.0.1/PATH` or `http://localhost/PATH`, with or without a port"
     )]
     RedirectUnusable {
-        /// What was given.
+        /// The redirect URI that was given.
         redirect: String,
     },
-    /// The client cannot be registered.
+    /// The client could not be registered.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
     /// The resource does not say who grants access.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// Nothing can be remembered.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No token.
+    /// The token endpoint gave no token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// No way to be known there (CL-11).
+    /// There is no way to become a client of the issuer (CL-11).
     #[error(
         "`{issuer}` lets no client register itself, and takes no metadata document of ours: ask its operator for a client identifier"
     )]
@@ -248,31 +250,31 @@ pub enum LoginError {
         /// The issuer.
         issuer: String,
     },
-    /// It takes our metadata document, but sends no `iss`.
+    /// The issuer accepts our metadata document, but sends no `iss`.
     #[error(
         "`{issuer}` takes client metadata documents, but sends no `iss` in its answers (RFC 9207), so that another authorization server's answer could be taken for its own: ask its operator for a client identifier, or, if you trust it with what others grant to this document, add `{redirect}` to the redirect URIs of the document and give `--issuer '{issuer}'`"
     )]
     Unnamed {
         /// The issuer.
         issuer: String,
-        /// What the document would have to list.
+        /// The redirect URI that the document would have to list.
         redirect: String,
     },
-    /// There was no answer.
+    /// The authorization request got no answer.
     #[error(transparent)]
     Visit(#[from] VisitError),
 }
 
-/// A token that ends sooner than this is renewed before it is used.
+/// A token that ends within this many seconds is renewed before it is used.
 const RENEW_BEFORE_SECONDS: u32 = 30;
 
 impl Login {
-    /// A way in that was not tried yet.
+    /// Creates a login. Nothing is sent yet.
     pub fn new(parts: LoginParts) -> Self {
         Self { parts, seen: Mutex::default(), exchanges: Arc::default() }
     }
 
-    /// What it is made of.
+    /// Returns the parts of this login.
     pub fn parts(&self) -> &LoginParts {
         &self.parts
     }
@@ -281,13 +283,14 @@ impl Login {
         self.parts.clock.now()
     }
 
-    /// Waits until no exchange is under way. A program has to wait for this before it ends: a refresh token that the issuer
-    /// has used up is worth nothing, and its successor is in the answer.
+    /// Waits until no exchange is under way. A program has to wait for this before it ends: the issuer invalidates a
+    /// used refresh token, and its successor is in the response.
     pub async fn finished(&self) -> Finished {
         Finished { _alone: Arc::clone(&self.exchanges).write_owned().await }
     }
 
-    /// Runs an exchange of a code or a refresh token, with the write that follows, to its end, also if the caller is dropped.
+    /// Runs an exchange of a code or a refresh token, and the write that follows, to the end, even if the caller is
+    /// dropped.
     async fn exchange<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, LoginError>> + Send + 'static,
@@ -300,13 +303,13 @@ impl Login {
         task.await.unwrap_or(Err(LoginError::Interrupted))
     }
 
-    /// Waits for our turn at a server.
+    /// Waits for this program's turn at a server.
     async fn turn(&self, resource: &ResourceId) -> Result<Arc<Turn>, LoginError> {
         let wait = if self.parts.browser.is_there() { Wait::ForPeople } else { Wait::ForPrograms };
         Ok(Arc::new(self.parts.store.turn(At::Server(resource), wait).await?))
     }
 
-    /// Whether this token has ended, or is about to.
+    /// Whether this token has ended, or ends within the next half minute.
     pub fn is_due(&self, tokens: &Tokens) -> bool {
         let soon = after(self.now(), RENEW_BEFORE_SECONDS);
         tokens.expires.is_some_and(|expires| expires <= soon)
@@ -317,13 +320,14 @@ impl Login {
         !matches!(self.parts.grant, Grant::Code)
     }
 
-    /// The kept tokens for a server, if they were granted to the client that we are.
+    /// Returns the stored tokens for a server, if they were granted to the client that this login uses.
     pub fn held(&self, resource: &ResourceId) -> Result<Option<Tokens>, LoginError> {
         Ok(self.parts.store.tokens(resource)?.filter(|tokens| self.is_ours(tokens)))
     }
 
-    /// A token in place of `rejected`, or a first one: one that another program got meanwhile, a refreshed one, or one
-    /// from the beginning. One program at a time asks (`TokenStore::turn`), so that several refresh once.
+    /// Returns a token in place of `rejected`, or a first one: a token that another program got meanwhile, a refreshed
+    /// one, or one from a new login. One program at a time does this (`TokenStore::turn`), so that several programs
+    /// refresh once.
     pub async fn renew(
         &self,
         resource: &ResourceId,
@@ -333,7 +337,7 @@ impl Login {
         self.renew_as(Asks::Somebody, resource, rejected, challenge).await
     }
 
-    /// The same without a call of the user: then no page is opened (ATK-227).
+    /// Does the same when no call of the user needs it. No page is opened then (ATK-227).
     pub async fn renew_quietly(
         &self,
         resource: &ResourceId,
@@ -361,14 +365,15 @@ impl Login {
             }
             self.nobody_is_asked(asks)?;
             self.parts.store.forget_tokens(resource)?;
-            // What the person had agreed to before is asked for again, not less.
+            // A new login asks for the scopes of the old one again, not for fewer.
             asked = kept.asked;
         }
         self.nobody_is_asked(asks)?;
         self.obtain(resource, challenge, asked.as_ref(), &turn).await
     }
 
-    /// Where a person would have to be asked, and may not be: what is kept stays, and the next call asks.
+    /// Returns an error if a person would have to be asked, but must not be. The stored tokens stay, and the next call
+    /// asks.
     fn nobody_is_asked(&self, asks: Asks) -> Result<(), LoginError> {
         match (asks, &self.parts.grant) {
             (Asks::Nobody, Grant::Code) => Err(VisitError::Nobody("the next call asks".to_owned()).into()),
@@ -376,8 +381,8 @@ impl Login {
         }
     }
 
-    /// A token for more than `held` is good for: what was asked for before, and what is needed now (CL-25). A refresh
-    /// never widens, so this asks from the beginning (CL-24).
+    /// Returns a token with more scopes than `held`: those that were asked for before, and those that are needed now
+    /// (CL-25). A refresh never adds scopes, so this is a new login (CL-24).
     pub async fn widen(
         &self,
         resource: &ResourceId,
@@ -388,7 +393,7 @@ impl Login {
         let before = held.asked.clone().or_else(|| held.scopes.clone());
         let kept = self.held(resource)?.filter(|kept| kept.access != held.access);
         let needed = challenge.and_then(|challenge| challenge.scope.as_ref());
-        // Another program may have asked for the same meanwhile.
+        // Another program may have asked for the same scopes meanwhile.
         if let (Some(kept), Some(needed)) = (&kept, needed)
             && kept.scopes.as_ref().or(kept.asked.as_ref()).is_some_and(|scopes| scopes.satisfies_all(needed))
             && !self.is_due(kept)
@@ -398,7 +403,7 @@ impl Login {
         self.obtain(resource, challenge, before.as_ref(), &turn).await
     }
 
-    /// Refreshes and keeps tokens. `None`: there is no refresh token, or the issuer refuses it.
+    /// Refreshes tokens and stores the new ones. `None`: there is no refresh token, or the issuer refuses it.
     async fn refresh(
         &self,
         resource: &ResourceId,
@@ -406,7 +411,7 @@ impl Login {
         described: Result<&ProtectedResource, &ResourceError>,
         turn: &Arc<Turn>,
     ) -> Result<Option<Tokens>, LoginError> {
-        // The resource may have moved to another issuer: what the old one gave is of no use there (CL-18).
+        // The resource may have moved to another issuer: a refresh token of the old one cannot be used there (CL-18).
         let is_kept = |issuer: &String| is_same_issuer(issuer, &kept.issuer);
         let moved = described.is_ok_and(|described| !described.authorization_servers.iter().any(is_kept));
         if kept.refresh.is_none() || moved {
@@ -423,7 +428,7 @@ impl Login {
             (Arc::clone(&self.parts.http), Arc::clone(&self.parts.store), Arc::clone(&self.parts.entropy));
         let (resource, kept, turn, now) = (resource.clone(), kept.clone(), Arc::clone(turn), self.now());
         let exchange = async move {
-            // No other program may use the same refresh token before the new one is kept.
+            // No other program may use the same refresh token before the new one is stored.
             let _turn = turn;
             let endpoint = TokenEndpoint::new(&*http, &server, &registration)?.proving(&*entropy, kept.dpop.as_ref());
             match endpoint.refresh(&kept, now).await {
@@ -461,7 +466,7 @@ impl Login {
             (named, before) => named.or_else(|| before.cloned()),
         };
         let dpop = takes_proofs(&described, &server, challenge).then(DpopKey::generate).transpose()?.map(Arc::new);
-        // CL-21: as the document spells it. It was checked there.
+        // CL-21: the identifier as the document spells it. The document was checked before.
         let named = ResourceId::parse(&described.resource).unwrap_or_else(|_| resource.clone());
         let way =
             Way { held_for: resource, resource: &named, server: &server, scopes: scopes.as_ref(), dpop: dpop.as_ref() };
@@ -486,7 +491,7 @@ impl Login {
             }
         };
         if let Some(replaced) = replaced {
-            // The grant of another client, which was replaced and could not be given back later.
+            // These tokens belong to another client. They are replaced now, and could not be given back later.
             self.give_back(&replaced).await.ok();
         }
         Ok(tokens)
@@ -498,8 +503,8 @@ impl Login {
         Ok(tokens)
     }
 
-    /// Who grants access: the issuer that gave us an identifier, if the resource names it; otherwise the first that
-    /// describes itself (CL-05).
+    /// Returns the issuer that grants access: the one that gave us an identifier, if the resource names it; otherwise
+    /// the first with usable metadata (CL-05).
     async fn issuer(&self, described: &ProtectedResource) -> Result<AuthorizationServer, LoginError> {
         let ours = |issuer: &&String| {
             let is_this = |known: &String| is_same_issuer(known, issuer);
@@ -514,7 +519,7 @@ impl Login {
             }
             None => discover_any_issuer(&*self.parts.http, described).await?,
         };
-        // An issuer that has sent `iss` once has to send it from then on, also if its metadata do not promise it any more.
+        // An issuer that has sent `iss` once has to send it from then on, even if its metadata no longer announce it.
         if self.parts.store.pinned(Pin::Iss(&server.issuer))?.is_some() {
             server.authorization_response_iss_parameter_supported = true;
         }
@@ -548,7 +553,7 @@ impl Login {
                 && code == "invalid_client"
                 && store.registration(&server.issuer)?.is_some_and(|kept| kept.client == registration.client)
             {
-                // The code is used up. The next attempt registers a new client.
+                // The code is used up, so this login fails. The next attempt registers a new client.
                 store.forget_registration(&server.issuer)?;
             }
             let tokens = Tokens { client, ..granted? };
@@ -559,14 +564,14 @@ impl Login {
     }
 }
 
-/// Whether a page may be opened for a person.
+/// Whether a person may be asked, by opening a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asks {
     Nobody,
     Somebody,
 }
 
-/// One way to one token.
+/// The parameters of one login.
 #[derive(Clone, Copy)]
 struct Way<'a> {
     /// The URL of the server, under which tokens are kept.

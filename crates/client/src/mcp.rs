@@ -1,5 +1,5 @@
-//! Calling an MCP server over Streamable HTTP, one message at a time: enough to tell a story and to look into a
-//! server from outside. Answers are read whole; standing streams are not for this caller.
+//! Calls an MCP server over Streamable HTTP, one message at a time: enough for the demo and for examining a server from
+//! outside. Responses are read as a whole; standing streams are not supported.
 
 use ::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use ::http::{HeaderMap, Method, StatusCode};
@@ -21,12 +21,12 @@ pub struct McpSession {
     endpoint: ResourceId,
     revision: Revision,
     client_name: String,
-    /// What the server called the conversation, in the revisions that have sessions.
+    /// The session id of the server, in the revisions that have sessions.
     session: Option<McpSessionToken>,
     next_id: i64,
 }
 
-/// What a server answered.
+/// The server's response to one request.
 #[derive(Debug, Clone)]
 pub struct McpAnswer {
     /// The HTTP status.
@@ -35,14 +35,14 @@ pub struct McpAnswer {
     pub headers: HeaderMap,
     /// The `Bearer` challenge, if there is one.
     pub challenge: Option<BearerChallenge>,
-    /// The JSON-RPC response to this request: its `result` or its `error`. Without one, whatever single message
-    /// the body was, such as an error without an id.
+    /// The JSON-RPC response to this request: its `result` or its `error`. If there is none, the single message in the
+    /// body, such as an error without an id.
     pub message: Option<Value>,
-    /// What came before it on the same stream.
+    /// The messages before it on the same stream.
     pub others: Vec<Value>,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum McpError {
     /// The exchange failed.
@@ -50,7 +50,7 @@ pub enum McpError {
     Http {
         /// The server's URL.
         endpoint: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
@@ -62,13 +62,13 @@ pub enum McpError {
     },
 }
 
-/// The most bytes of one answer that are read.
+/// The largest response that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 impl McpSession {
-    /// A conversation that has not begun. `client_name` is what the server is told of us.
+    /// Creates a conversation that has not begun. `client_name` is the name that the server is told.
     pub fn new(endpoint: ResourceId, revision: Revision, client_name: impl Into<String>) -> Self {
         Self { endpoint, revision, client_name: client_name.into(), session: None, next_id: 1 }
     }
@@ -78,13 +78,13 @@ impl McpSession {
         &self.endpoint
     }
 
-    /// The revision that is spoken.
+    /// The revision that is used.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// Introduces us, in the revisions that ask for it (2025-11-25 lifecycle); otherwise asks what the server is.
-    /// Gives the answer to the first message; a session begins if it was a success.
+    /// Sends `initialize` in the revisions that have it (2025-11-25 lifecycle); otherwise asks the server what it is.
+    /// Returns the response to the first message. A session begins if it was a success.
     pub async fn initialize(&mut self, http: &dyn HttpClient, tokens: Option<&Tokens>) -> Result<McpAnswer, McpError> {
         if self.revision.era() == Era::Stateless {
             return self.call(http, tokens, "server/discover", json!({})).await;
@@ -104,7 +104,7 @@ impl McpSession {
         Ok(answer)
     }
 
-    /// Sends one request and reads its answer, with any status. `params` is an object.
+    /// Sends one request and reads its response, with any status. `params` is an object.
     pub async fn call(
         &mut self,
         http: &dyn HttpClient,
@@ -119,7 +119,7 @@ impl McpSession {
         Ok(read(response, id))
     }
 
-    /// Ends the conversation where there is one to end (2025-11-25 transports, Session Management 5).
+    /// Ends the session, if there is one (2025-11-25 transports, Session Management 5).
     pub async fn close(&mut self, http: &dyn HttpClient, tokens: Option<&Tokens>) -> Result<(), McpError> {
         if self.session.is_some() {
             let request = Request::new(Method::DELETE, Destination::given(self.endpoint.as_str()), Bytes::new());
@@ -133,7 +133,7 @@ impl McpSession {
         json!({ "name": self.client_name, "version": env!("CARGO_PKG_VERSION") })
     }
 
-    /// The members of `_meta` that 2026-07-28 asks for on every request (TR-16).
+    /// Adds the members of `_meta` that 2026-07-28 requires on every request (TR-16).
     fn with_meta(&self, mut params: Value) -> Value {
         if self.revision.era() == Era::Initialize {
             return params;
@@ -162,7 +162,8 @@ impl McpSession {
         self.send(http, tokens, request).await
     }
 
-    /// What `Mcp-Name` repeats of the body (2026-07-28 transports, Standard Request Headers).
+    /// Returns the value for `Mcp-Name`, which is repeated from the body (2026-07-28 transports, Standard Request
+    /// Headers).
     fn mirrored_name<'b>(&self, method: &str, body: &'b Value) -> Option<&'b str> {
         let member = match lookup(self.revision, Direction::ClientToServer, method)?.name_header {
             NameSource::Name => "name",
@@ -181,7 +182,7 @@ impl McpSession {
     ) -> Result<Response, McpError> {
         let endpoint = || self.endpoint.as_str().to_owned();
         request.body_bytes_max = ANSWER_BYTES_MAX;
-        // `initialize` agrees on the revision, so nothing names one before it (2025-11-25 transports).
+        // The revision is negotiated by `initialize`, so no request names one before that (2025-11-25 transports).
         if self.revision.era() == Era::Stateless || self.session.is_some() || self.next_id > 2 {
             request = request.header(HeaderName::from_static(PROTOCOL_VERSION), self.revision.as_str());
         }
@@ -199,7 +200,7 @@ impl McpSession {
 }
 
 impl McpAnswer {
-    /// The `result`, if the call went well.
+    /// Returns the `result`, if the call succeeded.
     pub fn result(&self) -> Option<&Value> {
         self.message.as_ref()?.get("result")
     }
@@ -223,7 +224,7 @@ fn read(response: Response, id: i64) -> McpAnswer {
     McpAnswer { status: response.status, headers: response.headers, challenge, message, others: messages }
 }
 
-/// The messages of a stream that has ended; what is not JSON, or not complete, is none.
+/// Returns the messages of a complete event stream; an event that is not JSON, or not complete, is left out.
 fn events(body: &[u8]) -> Vec<Value> {
     let pieces = Parser::new(ANSWER_BYTES_MAX).push(body).unwrap_or_default();
     let data = pieces.into_iter().filter_map(|piece| match piece {

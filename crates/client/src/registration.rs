@@ -1,5 +1,5 @@
-//! Becoming known to an authorization server: dynamic registration (RFC 7591, CL-15 to CL-18), for servers that
-//! offer it. What was registered belongs to one issuer and is of no use at another.
+//! Dynamic client registration at an authorization server that offers it (RFC 7591, CL-15 to CL-18). A registration
+//! belongs to one issuer and cannot be used at another.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub enum ApplicationType {
 }
 
 impl ApplicationType {
-    /// The registered word.
+    /// Returns the registered name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -36,25 +36,25 @@ impl ApplicationType {
     }
 }
 
-/// What a client says of itself when it registers.
+/// What a client registers about itself.
 #[derive(Debug, Clone)]
 pub struct RegistrationRequest {
     /// A name for people.
     pub client_name: String,
-    /// Where it listens (CL-35).
+    /// The redirect URIs at which it listens (CL-35).
     pub redirect_uris: Vec<RedirectUri>,
-    /// Where it runs.
+    /// Where the client runs.
     pub application_type: ApplicationType,
-    /// Which scopes it will ask for, if it wants to say.
+    /// The scopes that it will ask for, if it names them.
     pub scope: Option<ScopeSet>,
 }
 
 /// A client as one issuer knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The issuer, from its validated metadata: the key under which this may be kept (CL-18).
+    /// The issuer, from its validated metadata. The registration is stored under this key (CL-18).
     pub issuer: String,
-    /// The identifier it gave.
+    /// The client identifier.
     pub client: ClientId,
     /// How the client authenticates.
     pub authentication: ClientAuthentication,
@@ -62,7 +62,7 @@ pub struct Registration {
     pub secret: Option<ClientSecret>,
     /// Its key, if it proves itself by signing (`private_key_jwt`).
     pub key: Option<Arc<ClientKey>>,
-    /// Where answers may be sent.
+    /// The redirect URIs.
     pub redirect_uris: Vec<RedirectUri>,
 }
 
@@ -80,10 +80,10 @@ impl Registration {
     }
 }
 
-/// Why a client is not known to the issuer.
+/// Why a client could not be registered.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
-    /// It wants a kind of authentication that we do not speak.
+    /// The issuer demands an authentication method that is not supported here.
     #[error("`{issuer}` registered the client with a kind of authentication that is not supported here")]
     Authentication {
         /// The issuer.
@@ -94,7 +94,7 @@ pub enum RegistrationError {
     Http {
         /// The issuer.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
@@ -103,34 +103,34 @@ pub enum RegistrationError {
     Malformed {
         /// The issuer.
         issuer: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
-    /// It has no registration endpoint.
+    /// The issuer has no registration endpoint.
     #[error("`{issuer}` lets no client register itself: ask its operator for a client identifier")]
     NotOffered {
         /// The issuer.
         issuer: String,
     },
-    /// It registered other redirect URIs than asked for.
+    /// The issuer registered other redirect URIs than those that were sent.
     #[error("`{issuer}` did not accept the redirect URIs as they are")]
     Redirects {
         /// The issuer.
         issuer: String,
     },
-    /// It refused (CL-17).
+    /// The issuer refused (CL-17).
     #[error("`{issuer}` refuses to register the client: {code} ({description})")]
     Refused {
         /// The issuer.
         issuer: String,
-        /// The code, e.g. `invalid_redirect_uri`.
+        /// The error code, such as `invalid_redirect_uri`.
         code: String,
-        /// What it says about it, made presentable.
+        /// The issuer's description of the error, made presentable.
         description: String,
     },
 }
 
-/// The answer (RFC 7591 §3.2.1), as far as it is acted on.
+/// The members of the response that are used (RFC 7591 §3.2.1).
 #[derive(Deserialize)]
 struct Registered {
     client_id: ClientId,
@@ -142,13 +142,13 @@ struct Registered {
     redirect_uris: Option<Vec<String>>,
 }
 
-/// Some servers write `null` or an empty text where there is no secret.
+/// Reads a secret. Some servers write `null` or an empty text if there is none.
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ClientSecret>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.filter(|text| !text.is_empty()).map(ClientSecret::from_outside))
 }
 
-/// Registers a public client, because a program on a user's machine can keep no secret.
+/// Registers a public client: a program on a user's machine cannot keep a secret.
 pub async fn register(
     http: &dyn HttpClient,
     server: &AuthorizationServer,
@@ -161,7 +161,7 @@ pub async fn register(
         "client_name": request.client_name,
         "redirect_uris": request.redirect_uris,
         "application_type": request.application_type.as_str(),
-        // A client that wants refresh tokens says so here (CL-39).
+        // CL-39: this requests permission to use refresh tokens.
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
@@ -203,7 +203,7 @@ fn check(
     let method = registered.token_endpoint_auth_method.as_deref();
     let authentication = match (method, registered.client_secret.is_some()) {
         (None | Some("none"), false) => ClientAuthentication::None,
-        // RFC 7591 §2: what a client with a secret uses when nothing is said.
+        // RFC 7591 §2: the default for a client with a secret.
         (None | Some("client_secret_basic"), true) => ClientAuthentication::ClientSecretBasic,
         (Some("client_secret_post"), true) => ClientAuthentication::ClientSecretPost,
         (Some("none"), true) => ClientAuthentication::None,

@@ -1,5 +1,5 @@
-//! Sends requests to one server with a token, and with at most one login and a bounded
-//! number of steps up on the way (CL-24 to CL-26).
+//! Sends requests to one server with a token. On the way there is at most one login, and a bounded number of step-ups
+//! (CL-24 to CL-26).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,23 +16,23 @@ use crate::login::{Login, LoginError};
 use crate::signing::ProofOf;
 use crate::token::{Tokens, dpop_nonce};
 
-/// How a request shows that we may.
+/// Where the token for requests comes from.
 #[derive(Debug)]
 pub enum Entry {
-    /// With a token that was given to us (ST-01): it is used as it is, and never renewed.
+    /// A token that was given to us (ST-01): it is used as it is, and never renewed.
     Given(AccessToken),
-    /// By a login.
+    /// A login gets and renews the token.
     Login(Box<Login>),
 }
 
-/// One server, and what we hold for it.
+/// The connection to one server, with the tokens for it.
 #[derive(Debug)]
 pub struct Session {
     http: Arc<dyn HttpClient>,
     entry: Entry,
     resource: ResourceId,
     held: Mutex<SessionState>,
-    /// One request at a time renews: the others wait, and use what it got.
+    /// One request at a time renews: the others wait, and use its result.
     renewing: tokio::sync::Mutex<()>,
 }
 
@@ -40,16 +40,16 @@ pub struct Session {
 struct SessionState {
     looked: bool,
     tokens: Option<Tokens>,
-    /// What the server wants to find in proofs (RFC 9449 §9).
+    /// The nonce that the server wants in proofs (RFC 9449 §9).
     nonce: Option<String>,
-    /// How often each operation was stepped up for (CL-26).
+    /// How many step-ups each operation has had (CL-26).
     steps: HashMap<String, u32>,
 }
 
-/// Why a request was not answered, or not let in.
+/// Why a request was not answered, or was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The token that was given to us is not taken.
+    /// The server does not accept the token that was given to us.
     #[error("`{resource}` does not take the token that was given: is it for this server, and still good")]
     Given {
         /// The server.
@@ -60,14 +60,14 @@ pub enum SessionError {
     Http {
         /// The server.
         resource: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// No way in.
+    /// The login failed.
     #[error(transparent)]
     Login(#[from] LoginError),
-    /// A token that was just granted is not taken.
+    /// The server does not accept a token that was just issued.
     #[error("`{resource}` does not take a token that `{issuer}` has just granted for it")]
     NotTaken {
         /// The server.
@@ -75,23 +75,23 @@ pub enum SessionError {
         /// The issuer.
         issuer: String,
     },
-    /// It was stepped up for, and is still refused (CL-26).
+    /// After step-ups the server still refuses (CL-26).
     #[error("`{resource}` still refuses `{operation}` after access was widened for it")]
     StillRefused {
         /// The server.
         resource: String,
-        /// What was to be done.
+        /// The operation that was refused.
         operation: String,
     },
 }
 
-/// How often one operation is stepped up for.
+/// The highest number of step-ups for one operation.
 const STEPS_MAX: u32 = 2;
-/// Operations of which that is remembered.
+/// For how many operations the number of step-ups is remembered.
 const OPERATIONS_MAX: usize = 1024;
 
 impl Session {
-    /// A session that has not begun.
+    /// Creates a session. Nothing is sent yet.
     pub fn new(http: Arc<dyn HttpClient>, resource: ResourceId, entry: Entry) -> Self {
         Self { http, entry, resource, held: Mutex::default(), renewing: tokio::sync::Mutex::default() }
     }
@@ -101,7 +101,7 @@ impl Session {
         &self.resource
     }
 
-    /// The login behind it, if there is one.
+    /// The login that gets the tokens, if there is one.
     pub fn login(&self) -> Option<&Login> {
         match &self.entry {
             Entry::Given(_) => None,
@@ -109,12 +109,12 @@ impl Session {
         }
     }
 
-    /// The issuer of what is held.
+    /// The issuer of the tokens in use.
     pub fn issuer(&self) -> Option<String> {
         self.held().tokens.as_ref().map(|tokens| tokens.issuer.clone())
     }
 
-    /// A token, by whatever way leads there, without calling the server with it.
+    /// Gets a token, with a login if necessary, without calling the server with it.
     pub async fn enter(&self, challenge: Option<&BearerChallenge>) -> Result<Option<Tokens>, SessionError> {
         let Entry::Login(login) = &self.entry else { return Ok(None) };
         let tokens = self.current(login).await?;
@@ -128,7 +128,7 @@ impl Session {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a request with a token. `operation` names what it does, for the bound on steps.
+    /// Sends a request with a token. `operation` names the operation, for the bound on step-ups.
     pub async fn open(&self, request: &Request, operation: &str) -> Result<Opened, SessionError> {
         let login = match &self.entry {
             Entry::Given(token) => {
@@ -142,7 +142,7 @@ impl Session {
         };
         let mut tokens = self.current(login).await?;
         let mut renewed = false;
-        // What was widened by for this request.
+        // The scopes that were added for this request.
         let mut widened: Option<ScopeSet> = None;
         loop {
             let opened = self.prove(login, tokens.as_ref(), request).await?;
@@ -160,7 +160,8 @@ impl Session {
                 403 if is_step_up(challenge.as_ref()) => {
                     let Some(held) = tokens.as_ref() else { return Ok(opened) };
                     let needed = challenge.as_ref().and_then(|challenge| challenge.scope.clone()).unwrap_or_default();
-                    // What helped not is not asked for twice: each page is opened at most once a call (ATK-227).
+                    // Scopes that did not help are not requested again: each page is opened at most once for a call
+                    // (ATK-227).
                     if widened.as_ref().is_some_and(|widened| widened.satisfies_all(&needed)) {
                         return Err(self.still_refused(operation));
                     }
@@ -174,8 +175,8 @@ impl Session {
         }
     }
 
-    /// Sends a request that no call of the client is behind, or that repeats what a call has asked for before: with what
-    /// is held, refreshed if that helps. No page is opened, whatever the server says (ATK-227).
+    /// Sends a request that does not come from a call of the client, or that repeats one: with the tokens in use,
+    /// refreshed if that helps. No page is opened, whatever the server says (ATK-227).
     pub async fn open_quietly(&self, request: &Request) -> Result<Opened, SessionError> {
         let login = match &self.entry {
             Entry::Given(token) => return self.send(request.clone().bearer(token)).await,
@@ -215,7 +216,7 @@ impl Session {
         Ok(held.tokens.clone())
     }
 
-    /// What is held, renewed if it is about to end.
+    /// Returns the tokens in use, renewed if they are about to end.
     async fn current(&self, login: &Login) -> Result<Option<Tokens>, SessionError> {
         match self.kept(login)? {
             Some(tokens) if login.is_due(&tokens) && (tokens.refresh.is_some() || login.asks_nobody()) => {
@@ -256,7 +257,7 @@ impl Session {
         Ok(tokens)
     }
 
-    /// Counts a step up for this operation.
+    /// Counts a step-up for this operation.
     fn step(&self, operation: &str) -> Result<(), SessionError> {
         let mut held = self.held();
         if held.steps.len() >= OPERATIONS_MAX && !held.steps.contains_key(operation) {
@@ -271,13 +272,14 @@ impl Session {
         Err(self.still_refused(operation))
     }
 
-    /// No person is asked again for this operation.
+    /// Returns the error for an operation for which no person is asked again.
     fn still_refused(&self, operation: &str) -> SessionError {
         self.held().steps.insert(operation.to_owned(), STEPS_MAX);
         SessionError::StillRefused { resource: self.resource.as_str().to_owned(), operation: operation.to_owned() }
     }
 
-    /// Sends with a token; if it is bound to a key, with a proof, and once more with the nonce that the server wants.
+    /// Sends with a token. If it is bound to a key, adds a proof, and sends once more if the server wants another
+    /// nonce.
     async fn prove(&self, login: &Login, tokens: Option<&Tokens>, request: &Request) -> Result<Opened, SessionError> {
         let Some(tokens) = tokens else { return self.send(request.clone()).await };
         let Some(key) = &tokens.dpop else {

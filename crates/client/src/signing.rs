@@ -1,4 +1,4 @@
-//! What a client signs: statements about itself (`private_key_jwt`, RFC 7523 §3) and about one request (DPoP,
+//! What a client signs: assertions about itself (`private_key_jwt`, RFC 7523 §3) and proofs for single requests (DPoP,
 //! RFC 9449 §4.2).
 
 use std::fmt::{self, Debug};
@@ -20,18 +20,18 @@ use sekisho_protocol::secret::AccessToken;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-/// Why nothing is signed.
+/// Why nothing could be signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Not a private key that can be used here.
+    /// The text is not a private key that can be used here.
     #[error("not a private key in PEM form: expected PKCS#8, SEC1 or PKCS#1, for ES256, ES384, EdDSA or RS256")]
     Unreadable,
-    /// The cryptographic library refused.
+    /// The cryptographic library returned an error.
     #[error("the key could not sign")]
     Signature,
 }
 
-/// A pair of keys of one algorithm.
+/// A key pair of one algorithm.
 enum Pair {
     EdDsa(Ed25519KeyPair),
     Es256(EcdsaKeyPair),
@@ -40,7 +40,7 @@ enum Pair {
 }
 
 impl Pair {
-    /// The registered name (RFC 7518 §3.1, RFC 8037 §3.1).
+    /// Returns the registered name of the algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
     fn algorithm(&self) -> &'static str {
         match self {
             Self::EdDsa(_) => "EdDSA",
@@ -74,7 +74,7 @@ impl Pair {
         }
     }
 
-    /// The compact form (RFC 7515 §7.1).
+    /// Signs a JWT in its compact form (RFC 7515 §7.1).
     fn compact(&self, header: &Value, claims: &Value) -> Result<String, KeyError> {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", encode(header), encode(claims));
@@ -83,17 +83,17 @@ impl Pair {
     }
 }
 
-/// The private key of a client that was registered with its public half.
+/// The private key of a client whose public key is registered.
 pub struct ClientKey {
     id: Option<String>,
     pair: Pair,
 }
 
-/// How long a statement about oneself is good for, in seconds: as long as it may take to arrive.
+/// How many seconds an assertion is valid: enough for it to arrive.
 const ASSERTION_SECONDS: i64 = 60;
 
 impl ClientKey {
-    /// Reads a key. `id`: its `kid`, if the issuer knows several of this client.
+    /// Reads a key. `id` is its `kid`, if the issuer knows several keys of this client.
     pub fn from_pem(pem: &[u8], id: Option<String>) -> Result<Self, KeyError> {
         let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| KeyError::Unreadable)?;
         let der = key.secret_der();
@@ -112,7 +112,8 @@ impl ClientKey {
         Ok(Self { id, pair })
     }
 
-    /// Says to the issuer `audience` who we are (CL-53): once, and for a minute.
+    /// Signs an assertion for the issuer `audience` that says who the client is (CL-53). It can be used once, within a
+    /// minute.
     pub fn assertion(
         &self,
         client: &ClientId,
@@ -150,36 +151,37 @@ impl PartialEq for ClientKey {
 
 impl Eq for ClientKey {}
 
-/// The key to which tokens are bound (RFC 9449): such a token is of no use without the key.
+/// The key to which tokens are bound (RFC 9449): such a token cannot be used without the key.
 pub struct DpopKey {
     pair: EcdsaKeyPair,
     pkcs8: Zeroizing<Vec<u8>>,
 }
 
 impl DpopKey {
-    /// The algorithm that we sign with.
+    /// The signature algorithm of the key.
     pub const ALGORITHM: &'static str = "ES256";
 
-    /// A new key.
+    /// Generates a new key.
     pub fn generate() -> Result<Self, KeyError> {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyError::Signature)?;
         Self::from_pkcs8(pkcs8.as_ref())
     }
 
-    /// A key that was kept.
+    /// Reads a stored key.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| KeyError::Unreadable)?;
         Ok(Self { pair, pkcs8: Zeroizing::new(pkcs8.to_vec()) })
     }
 
-    /// The key, to be kept as the secret that it is.
+    /// Returns the private key for storing. It is a secret.
     pub fn expose_pkcs8(&self) -> &[u8] {
         &self.pkcs8
     }
 
-    /// Proves possession for one request to one URL (RFC 9449 §4.2), once. `token`: the token that goes with it.
+    /// Signs a proof of possession for one request to one URL (RFC 9449 §4.2). `token` is the access token of that
+    /// request.
     pub fn proof(
         &self,
         request: ProofOf<'_>,
@@ -191,7 +193,7 @@ impl DpopKey {
         let mut claims = json!({
             "jti": identifier(entropy),
             "htm": request.method,
-            // Without query and fragment.
+            // The URL without query and fragment.
             "htu": request.url.split(['?', '#']).next().unwrap_or_default(),
             "iat": now.as_second(),
         });
@@ -210,9 +212,9 @@ impl DpopKey {
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
     }
 
-    /// The public half (RFC 7518 §6.2.1).
+    /// Returns the public key as a JWK (RFC 7518 §6.2.1).
     fn public(&self) -> Value {
-        // An uncompressed point: 4, x, y (SEC 1 §2.3.3).
+        // The bytes are an uncompressed point: 4, x, y (SEC 1 §2.3.3).
         let point = self.pair.public_key().as_ref();
         let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
         json!({ "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) })
@@ -240,11 +242,11 @@ pub struct ProofOf<'a> {
     pub method: &'a str,
     /// Its URL.
     pub url: &'a str,
-    /// What the server wants to find in the proof (RFC 9449 §8, §9).
+    /// The nonce that the server wants in the proof (RFC 9449 §8, §9).
     pub nonce: Option<&'a str>,
 }
 
-/// An identifier that never comes twice.
+/// Returns a random identifier, which is never repeated.
 fn identifier(entropy: &dyn Entropy) -> String {
     URL_SAFE_NO_PAD.encode(random::<16>(entropy))
 }

@@ -1,13 +1,13 @@
-//! Words that a foreign server sent, made fit to be shown.
+//! Makes texts of a foreign server fit to be shown.
 
 use sekisho_protocol::text::is_invisible;
 
-/// At most 200 characters, none of which moves the cursor or turns the direction of writing (ATK-26).
+/// Returns at most 200 characters, none of which moves the cursor or changes the writing direction (ATK-26).
 pub(crate) fn presentable(text: &str) -> String {
     text.chars().filter(|c| !is_invisible(*c)).take(200).collect()
 }
 
-/// An error code if it has the form of one (RFC 6749 §5.2), which no sentence and no markup has.
+/// Returns an error code if it has the form of one (RFC 6749 §5.2). A sentence or markup does not have it.
 pub(crate) fn code(text: &str) -> String {
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
     if plain && !text.is_empty() && text.len() <= 64 { text.to_owned() } else { "an unreadable error code".to_owned() }

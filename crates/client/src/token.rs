@@ -1,5 +1,4 @@
-//! Trading a code or a refresh token for an access token, and giving tokens back (OAuth 2.1 §3.2, RFC 7009,
-//! RFC 8707).
+//! Exchanges a code or a refresh token for an access token, and gives tokens back (OAuth 2.1 §3.2, RFC 7009, RFC 8707).
 
 use std::sync::Arc;
 
@@ -21,32 +20,32 @@ use crate::registration::Registration;
 use crate::signing::{DpopKey, KeyError, ProofOf};
 use crate::text::{code as error_code, presentable};
 
-/// What a client holds after a login: good for one resource, from one issuer, and shown to no other server (CL-37).
+/// The tokens of a login: for one resource, from one issuer, and sent to no other server (CL-37).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
-    /// Who granted it.
+    /// The issuer that granted them.
     pub issuer: String,
-    /// The client that they were granted to, as which they are refreshed and given back. If it was given by a person, its
-    /// secret and key are not kept here.
+    /// The client to which they were granted, and as which they are refreshed and given back. If a person gave the
+    /// client, its secret and key are not stored here.
     pub client: Registration,
-    /// What it is for, as the resource's metadata names it: where it may be shown (see [`Tokens::is_for`]).
+    /// The resource they are for, as its metadata name it. [`Tokens::is_for`] says where they may be sent.
     pub resource: ResourceId,
     /// The access token.
     pub access: AccessToken,
-    /// The refresh token, if one was issued; an issuer need not (CL-41).
+    /// The refresh token, if the issuer issued one (CL-41).
     pub refresh: Option<RefreshToken>,
     /// When the access token ends, if the issuer said so.
     pub expires: Option<Timestamp>,
-    /// What was granted, if it is not what was asked for (RFC 6749 §5.1).
+    /// The granted scopes, if they differ from the requested ones (RFC 6749 §5.1).
     pub scopes: Option<ScopeSet>,
-    /// What was asked for, if anything was named: stepping up asks for this and more (CL-25).
+    /// The requested scopes, if any were named: a step-up asks for these and more (CL-25).
     pub asked: Option<ScopeSet>,
-    /// The key that has to be proven with the access token, if it is bound to one (RFC 9449).
+    /// The key to which the access token is bound, if it is bound to one (RFC 9449).
     pub dpop: Option<Arc<DpopKey>>,
 }
 
 impl Tokens {
-    /// Whether they may be shown at this URL: it is the resource, or within the origin that the resource is (CL-37).
+    /// Whether they may be sent to this URL: it is the resource, or is within the origin that the resource is (CL-37).
     pub fn is_for(&self, url: &ResourceId) -> bool {
         self.resource == *url || is_origin_of(&self.resource, url)
     }
@@ -55,12 +54,12 @@ impl Tokens {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The exchange failed. Whether the code was used is unknown, and a code is never sent twice.
+    /// The exchange failed. Whether the code was used is unknown, so it is not sent again.
     #[error("`{issuer}` could not be asked for a token")]
     Http {
         /// The issuer.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
@@ -69,16 +68,16 @@ pub enum TokenError {
     Key {
         /// The issuer.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: KeyError,
     },
-    /// The answer is not a token response.
+    /// The response is not a token response.
     #[error("`{issuer}` answered with something else than a token (status {status})")]
     Malformed {
         /// The issuer.
         issuer: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
     /// The issuer has no such endpoint.
@@ -104,13 +103,12 @@ pub enum TokenError {
     Refused {
         /// The issuer.
         issuer: String,
-        /// The code, e.g. `invalid_grant`.
+        /// The error code, such as `invalid_grant`.
         code: String,
-        /// What it says about it, made presentable.
+        /// The issuer's description of the error, made presentable.
         description: String,
     },
-    /// The token is not of the type that was asked for: `Bearer`, or `DPoP` where a key was proven (RFC 6749 §7.1,
-    /// RFC 9449 §5).
+    /// The token has another type than requested: `Bearer`, or `DPoP` if a key was proven (RFC 6749 §7.1, RFC 9449 §5).
     #[error("`{issuer}` gave a token of a type that is not supported here")]
     Type {
         /// The issuer.
@@ -118,7 +116,7 @@ pub enum TokenError {
     },
 }
 
-/// The answer (RFC 6749 §5.1).
+/// The response (RFC 6749 §5.1).
 #[derive(Deserialize)]
 struct Granted {
     #[serde(deserialize_with = "access")]
@@ -132,7 +130,8 @@ struct Granted {
     scope: Option<ScopeSet>,
 }
 
-/// RFC 6749 appendix A.12: visible ASCII. Anything else would stand in no header, and command a terminal (ATK-231).
+/// RFC 6749 appendix A.12: only visible ASCII. Any other character is not valid in a header, and could control a
+/// terminal (ATK-231).
 fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::Error> {
     let token = String::deserialize(deserializer)?;
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -141,9 +140,10 @@ fn access<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::
     Ok(AccessToken::from_outside(token))
 }
 
-/// `expires_in` as servers write it: a whole number (RFC 6749 §5.1), a fraction, or either as text. Five client libraries
-/// take all of these (npm `@modelcontextprotocol/sdk` 1.32, `client` 2.4, `oauth4webapi` 3.8; PyPI `mcp` 1.30 and 2.3),
-/// so such servers are not noticed. A fraction is cut off. What is no number counts as not said: the member is optional.
+/// `expires_in` as servers write it: a whole number (RFC 6749 §5.1), a fraction, or either as text. Five client
+/// libraries accept all of these (npm `@modelcontextprotocol/sdk` 1.32, `client` 2.4, `oauth4webapi` 3.8; PyPI `mcp`
+/// 1.30 and 2.3), so nobody notices such servers. A fraction is cut off. Any other value counts as missing, which is
+/// allowed: the member is optional.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let value = Option::<serde_json::Value>::deserialize(deserializer)?;
     let number = match &value {
@@ -170,13 +170,13 @@ pub struct TokenEndpoint<'a> {
     body_bytes_max: usize,
 }
 
-/// How a client proves itself with an assertion (RFC 7523 §2.2).
+/// The type of a client assertion (RFC 7523 §2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// A grant by a statement of another issuer (RFC 7523 §2.1).
+/// The grant type for an assertion of another issuer (RFC 7523 §2.1).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 impl<'a> TokenEndpoint<'a> {
-    /// The endpoint, if the client is registered at that issuer.
+    /// Creates the endpoint, if the client is registered at that issuer.
     pub fn new(
         http: &'a dyn HttpClient,
         server: &'a AuthorizationServer,
@@ -190,7 +190,7 @@ impl<'a> TokenEndpoint<'a> {
         }
     }
 
-    /// The same, for what is signed: assertions of a client with a key, and proofs for tokens bound to `dpop`.
+    /// Adds what is needed to sign: assertions of a client with a key, and proofs for tokens that are bound to `dpop`.
     #[must_use]
     pub fn proving(self, entropy: &'a dyn Entropy, dpop: Option<&'a Arc<DpopKey>>) -> Self {
         Self { entropy: Some(entropy), dpop, ..self }
@@ -201,18 +201,18 @@ impl<'a> TokenEndpoint<'a> {
         &self.server.issuer
     }
 
-    /// The same, for longer answers than an OAuth server gives: an ID token can name thousands of groups.
+    /// Allows longer responses than those of an OAuth server: an ID token can name thousands of groups.
     #[must_use]
     pub(crate) fn with_body_bytes_max(self, body_bytes_max: usize) -> Self {
         Self { body_bytes_max, ..self }
     }
 
-    /// Sends a form as this client to the token endpoint, and gives the answer if it is a good one.
+    /// Sends a form as this client to the token endpoint, and returns the response if its status is 200.
     pub(crate) async fn post(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Response, TokenError> {
         self.post_to(NamedEndpoint { named: Named::TokenEndpoint, url: &self.server.token_endpoint }, form, now).await
     }
 
-    /// The same to another endpoint of the issuer that knows clients by the same proof.
+    /// Does the same for another endpoint of the issuer with the same client authentication.
     pub(crate) async fn post_to(
         &self,
         endpoint: NamedEndpoint<'_>,
@@ -223,7 +223,7 @@ impl<'a> TokenEndpoint<'a> {
         if response.status.as_u16() == 200 { Ok(response) } else { Err(self.refusal(&response)) }
     }
 
-    /// Trades the code that `request` brought. The code goes to the issuer that was asked and to no other.
+    /// Exchanges the code that was the answer to `request`. The code is sent only to the issuer that was asked.
     pub async fn exchange_code(
         &self,
         request: &AuthorizationRequest,
@@ -236,19 +236,19 @@ impl<'a> TokenEndpoint<'a> {
             ("code", code.expose()),
             ("redirect_uri", request.redirect_uri().as_str()),
             ("code_verifier", request.verifier().expose()),
-            // CL-20: named in every request, whether or not the issuer knows it.
+            // CL-20: named in every request, whether or not the issuer supports it.
             ("resource", request.resource().as_str()),
         ];
         let granted = self.ask(&form, now).await?;
         self.tokens(granted, TokenParameters { resource: request.resource(), scopes: request.scopes() }, None, now)
     }
 
-    /// A token in the client's own name (RFC 6749 §4.4, CL-53).
+    /// Gets a token in the client's own name (RFC 6749 §4.4, CL-53).
     pub async fn client_credentials(&self, asked: TokenParameters<'_>, now: Timestamp) -> Result<Tokens, TokenError> {
         self.grant(&[("grant_type", "client_credentials")], asked, now).await
     }
 
-    /// Trades the statement of an identity provider or a platform for a token (RFC 7523 §2.1, CL-56).
+    /// Exchanges the assertion of an identity provider or a platform for a token (RFC 7523 §2.1, CL-56).
     pub async fn redeem(
         &self,
         assertion: &SubjectToken,
@@ -274,11 +274,12 @@ impl<'a> TokenEndpoint<'a> {
         self.tokens(granted, asked, None, now)
     }
 
-    /// Trades the refresh token for new tokens. It widens nothing (CL-24); without a successor the old one stays.
+    /// Exchanges the refresh token for new tokens. The scopes do not grow (CL-24). If there is no new refresh token,
+    /// the old one stays.
     ///
-    /// Where no answer came, it is asked once more, at once: some issuers give the same successor to who asks again within
-    /// a short time (ours: 30 s, decision 0006). Others take the second request for a replay, but they would take the next
-    /// refresh for one as well, because the old token is all that is here.
+    /// If the response is lost, the request is repeated once, at once: some issuers give the same successor again
+    /// within a short time (ours: 30 s, decision 0006). Others treat the repetition as a replay, but they would treat
+    /// the next refresh as one too, because only the old token is known here.
     pub async fn refresh(&self, tokens: &Tokens, now: Timestamp) -> Result<Tokens, TokenError> {
         self.belongs(&tokens.issuer)?;
         let refresh =
@@ -296,7 +297,7 @@ impl<'a> TokenEndpoint<'a> {
         self.tokens(granted, asked, Some(tokens), now)
     }
 
-    /// Gives the grant back (RFC 7009): its refresh token, or the access token where there is none.
+    /// Gives the grant back (RFC 7009): its refresh token, or the access token if there is none.
     pub async fn revoke(&self, tokens: &Tokens, now: Timestamp) -> Result<(), TokenError> {
         self.belongs(&tokens.issuer)?;
         let issuer = || self.server.issuer.clone();
@@ -328,7 +329,7 @@ impl<'a> TokenEndpoint<'a> {
     async fn ask(&self, form: &[(&str, &str)], now: Timestamp) -> Result<Granted, TokenError> {
         let endpoint = NamedEndpoint { named: Named::TokenEndpoint, url: &self.server.token_endpoint };
         let mut response = self.send(endpoint, form, None, now).await?;
-        // RFC 9449 §8: refused before anything was used up, so the same request may come again, once.
+        // RFC 9449 §8: this refusal comes before anything is used up, so the same request may be sent once more.
         if let Some(nonce) = self.dpop.and_then(|_| wants_nonce(&response)) {
             response = self.send(endpoint, form, Some(&nonce), now).await?;
         }
@@ -373,7 +374,7 @@ impl<'a> TokenEndpoint<'a> {
         self.http.send(request).await.map_err(failed)
     }
 
-    /// The assertion of a client with a key. Its audience is the issuer's identifier, not the URL of the endpoint.
+    /// Returns the assertion of a client with a key. Its audience is the issuer's identifier, not the endpoint's URL.
     fn assertion(&self, now: Timestamp) -> Result<Option<String>, TokenError> {
         match (self.registration.authentication, &self.registration.key, self.entropy) {
             (ClientAuthentication::PrivateKeyJwt, Some(key), Some(entropy)) => {
@@ -427,7 +428,7 @@ impl<'a> TokenEndpoint<'a> {
     }
 }
 
-/// Whether it is unknown what the issuer answered: nothing came, or nothing that can be read.
+/// Whether the issuer's response is lost: nothing came, or nothing that can be read.
 fn is_lost(error: &TokenError) -> bool {
     matches!(error, TokenError::Http { .. } | TokenError::Malformed { .. })
 }
@@ -435,28 +436,28 @@ fn is_lost(error: &TokenError) -> bool {
 /// An endpoint of the issuer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NamedEndpoint<'a> {
-    /// What names it.
+    /// The kind of link by which it was named.
     pub(crate) named: Named,
     pub(crate) url: &'a str,
 }
 
-/// What a token is for.
+/// The resource and the scopes of a token request.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenParameters<'a> {
-    /// The server, named in every request (CL-20).
+    /// The resource, named in every request (CL-20).
     pub resource: &'a ResourceId,
-    /// What is asked for; `None` leaves it to the issuer (CL-22).
+    /// The scopes to ask for; `None` leaves them to the issuer (CL-22).
     pub scopes: Option<&'a ScopeSet>,
 }
 
-/// The nonce without which an issuer takes no proof (RFC 9449 §8).
+/// Returns the nonce that the issuer requires in a proof, if that is why it refused (RFC 9449 §8).
 fn wants_nonce(response: &Response) -> Option<String> {
     let asks = response.status.as_u16() == 400
         && response.json::<OauthErrorBody>().is_some_and(|body| body.error == "use_dpop_nonce");
     if asks { dpop_nonce(&response.headers) } else { None }
 }
 
-/// The nonce that a server wants in the next proofs (RFC 9449 §8.2).
+/// Returns the nonce that a server wants in the next proofs (RFC 9449 §8.2).
 pub(crate) fn dpop_nonce(headers: &HeaderMap) -> Option<String> {
     Some(headers.get("dpop-nonce")?.to_str().ok()?.to_owned())
 }

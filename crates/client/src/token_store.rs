@@ -1,5 +1,5 @@
-//! What a client keeps between two runs: tokens by server, registrations by issuer (CL-06, CL-18, CL-38), and facts that
-//! only a person removes ([`Pin`]).
+//! What a client stores between two runs: tokens by server, registrations by issuer (CL-06, CL-18, CL-38), and facts
+//! that only a person can remove ([`Pin`]).
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -17,46 +17,46 @@ mod file;
 
 pub use file::{FileStore, StoreKey};
 
-/// Where tokens and registrations are kept.
+/// A store for tokens and registrations.
 pub trait TokenStore: Send + Sync + Debug {
-    /// What is held for the server at this URL.
+    /// Returns the tokens for the server at this URL.
     fn tokens(&self, server: &ResourceId) -> Result<Option<Tokens>, StoreError>;
 
-    /// Keeps it, in place of what was held for that server.
+    /// Stores tokens, and replaces earlier ones for that server.
     fn keep_tokens(&self, server: &ResourceId, tokens: &Tokens) -> Result<(), StoreError>;
 
-    /// Forgets what is held for a server.
+    /// Deletes the tokens for a server.
     fn forget_tokens(&self, server: &ResourceId) -> Result<(), StoreError>;
 
-    /// Everything that is held, by server.
+    /// Returns all stored tokens, with their servers.
     fn all_tokens(&self) -> Result<Vec<(ResourceId, Tokens)>, StoreError>;
 
-    /// Our registration at an issuer (RFC 7591).
+    /// Returns our registration at an issuer (RFC 7591).
     fn registration(&self, issuer: &str) -> Result<Option<Registration>, StoreError>;
 
-    /// Keeps it, in place of what the issuer knew before.
+    /// Stores a registration, and replaces an earlier one at that issuer.
     fn keep_registration(&self, registration: &Registration) -> Result<(), StoreError>;
 
-    /// Forgets it: the issuer does not know us any more.
+    /// Deletes a registration, because the issuer does not know us any more.
     fn forget_registration(&self, issuer: &str) -> Result<(), StoreError>;
 
-    /// Pins this to `issuer`, if it is not pinned yet. The issuer to which it is pinned.
+    /// Pins this to `issuer`, unless it is pinned already. Returns the issuer to which it is pinned.
     fn pin(&self, pin: Pin<'_>, issuer: &str) -> Result<String, StoreError>;
 
-    /// The issuer to which this is pinned.
+    /// Returns the issuer to which this is pinned.
     fn pinned(&self, pin: Pin<'_>) -> Result<Option<String>, StoreError>;
 
-    /// Removes a pin; only for a command of a person. Whether there was one.
+    /// Removes a pin; only for a person's command. Returns whether there was one.
     fn unpin(&self, pin: Pin<'_>) -> Result<bool, StoreError>;
 
-    /// Waits for our turn: of all programs that share the store, one at a time has it.
+    /// Waits for this program's turn: of all programs that share the store, one at a time has it.
     fn turn<'a>(&'a self, at: At<'a>, wait: Wait) -> BoxFuture<'a, Result<Turn, StoreError>>;
 
-    /// Whether a program waits for a person who logs in to this server.
+    /// Whether a program is waiting for a person who logs in to this server.
     fn is_visited(&self, server: &ResourceId) -> Result<bool, StoreError>;
 }
 
-/// A fact that belongs to one issuer. No answer of a server changes or removes it.
+/// A fact that belongs to one issuer. No response of a server can change or remove it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pin<'a> {
     /// A client identifier that was given to us (CL-19).
@@ -68,7 +68,7 @@ pub enum Pin<'a> {
 }
 
 impl Pin<'_> {
-    /// Its kind and its name.
+    /// Returns the kind and the name of the fact.
     fn parts(&self) -> (&'static str, &str) {
         match self {
             Self::Client(client) => ("client", client.as_str()),
@@ -85,43 +85,43 @@ pub enum At<'a> {
     Issuer(&'a str),
     /// Logging in to a server, or refreshing its tokens.
     Server(&'a ResourceId),
-    /// Waiting for a person who logs in to a server. The program has its turn at that server already.
+    /// Waiting for a person who logs in to a server. The program already has its turn at that server.
     Visit(&'a ResourceId),
 }
 
 /// How long a program waits for its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// Also while another program waits for a person.
+    /// Waits even if another program is waiting for a person.
     ForPeople,
-    /// Only while other programs exchange something. If one waits for a person, that is an error at once.
+    /// Waits only for exchanges of other programs. If one of them is waiting for a person, that is an error at once.
     ForPrograms,
 }
 
-/// Our turn; over when it is dropped.
+/// This program's turn. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Turn {
     _lock: Option<std::fs::File>,
 }
 
-/// Why nothing is remembered.
+/// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Something else lies there, or it was sealed under another key.
+    /// The file is not one of this store, or was sealed under another key.
     #[error("`{path}` cannot be opened with this key: remove it, and log in again")]
     Broken {
         /// The file.
         path: String,
     },
-    /// Another program has had its turn for too long.
+    /// Another program has kept its turn for too long.
     #[error("another program has been logging in to `{resource}` for {seconds} seconds: finish there, or end it")]
     Busy {
         /// The resource.
         resource: String,
-        /// How long was waited.
+        /// How many seconds were waited.
         seconds: u64,
     },
-    /// Another program waits for a person who logs in.
+    /// Another program is waiting for a person who logs in.
     #[error(
         "a login to `{resource}` has begun in another program and is not finished: finish it there, then try again"
     )]
@@ -129,18 +129,18 @@ pub enum StoreError {
         /// The resource.
         resource: String,
     },
-    /// The file system said no.
+    /// The file system returned an error.
     #[error("`{path}` cannot be used")]
     Io {
         /// The file.
         path: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
 }
 
-/// A store that forgets everything when it is dropped.
+/// A store in memory, which is empty after a restart.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     tokens: Mutex<Vec<(ResourceId, Tokens)>>,
@@ -204,7 +204,7 @@ impl TokenStore for MemoryStore {
         Ok(locked(&self.pins).remove(&named(pin)).is_some())
     }
 
-    /// No other program uses this store.
+    /// Always succeeds at once: no other program uses this store.
     fn turn<'a>(&'a self, _: At<'a>, _: Wait) -> BoxFuture<'a, Result<Turn, StoreError>> {
         Box::pin(async { Ok(Turn { _lock: None }) })
     }

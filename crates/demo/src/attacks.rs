@@ -1,4 +1,5 @@
-//! Attacks of the MCP security best practices. Each succeeds at a proxy with a common mistake, and fails at the checkpoint.
+//! Attacks from the MCP security best practices. Each succeeds at a proxy with a common mistake, and fails at the
+//! checkpoint.
 
 use axum::http::Method;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
@@ -18,12 +19,13 @@ const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The attacker's redirect URI. Nothing listens there: the story reads the redirect itself.
 const TRAP: &str = "https://mallory.example/callback";
 
-/// What is written on the arrows of each.
+/// The labels on the arrows of each attack.
 const DEPUTY: &str = "MCP security best practices: confused deputy";
 const PASSTHROUGH: &str = "MCP security best practices: token passthrough";
 const HIJACK: &str = "MCP security best practices: session hijacking";
 
-/// A client uses the consent that was given to the proxy, and the person was never asked about that client.
+/// Confused deputy: a client uses the consent that was given to the proxy, and the person is never asked about that
+/// client.
 pub(crate) async fn confused_deputy(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
     let naive = &checkpoint.naive.origin;
     let mut alice = Person::new(OWNER, &checkpoint.password);
@@ -92,7 +94,7 @@ pub(crate) async fn confused_deputy(checkpoint: &Checkpoint, scene: &mut Scene) 
     Ok(())
 }
 
-/// What mallory registers.
+/// The registration that mallory sends.
 fn helper() -> Result<RegistrationRequest, Failure> {
     Ok(RegistrationRequest {
         client_name: "Mallory's helper".to_owned(),
@@ -102,7 +104,7 @@ fn helper() -> Result<RegistrationRequest, Failure> {
     })
 }
 
-/// A server is shown its caller's token, and uses it elsewhere.
+/// Token passthrough: a server gets its caller's token, and uses it elsewhere.
 pub(crate) async fn token_passthrough(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
     let naive = &checkpoint.naive.origin;
     let token = a_token(checkpoint).await?;
@@ -151,7 +153,7 @@ pub(crate) async fn token_passthrough(checkpoint: &Checkpoint, scene: &mut Scene
     Ok(())
 }
 
-/// A session is taken for its user.
+/// Session hijacking: whoever has a session id is taken for its user.
 pub(crate) async fn session_hijack(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
     let naive = format!("{}/proxy/mcp", checkpoint.naive.origin);
     let token = a_token(checkpoint).await?;
@@ -199,7 +201,7 @@ pub(crate) async fn session_hijack(checkpoint: &Checkpoint, scene: &mut Scene) -
     Ok(())
 }
 
-/// A client of the naive proxy.
+/// Registers a client at the naive proxy.
 async fn at_naive(checkpoint: &Checkpoint, redirect: &str) -> Result<String, Failure> {
     let wish = json!({ "redirect_uris": [redirect] });
     let register = Destination::given(format!("{}/proxy/register", checkpoint.naive.origin));
@@ -207,7 +209,7 @@ async fn at_naive(checkpoint: &Checkpoint, redirect: &str) -> Result<String, Fai
     Ok(text_of(&answer, "/client_id"))
 }
 
-/// A token of the naive proxy, issued to an honest client.
+/// Gets a token of the naive proxy, issued to an honest client.
 async fn a_token(checkpoint: &Checkpoint) -> Result<String, Failure> {
     let naive = &checkpoint.naive.origin;
     let client = at_naive(checkpoint, "http://127.0.0.1:8765/callback").await?;
@@ -220,7 +222,7 @@ async fn a_token(checkpoint: &Checkpoint) -> Result<String, Failure> {
     Ok(text_of(&redeemed, "/access_token"))
 }
 
-/// Begins a session of 2025-11-25, and gives its id.
+/// Begins a session of 2025-11-25. Returns its id.
 async fn begin(checkpoint: &Checkpoint, at: &ResourceId, token: &str) -> Result<String, Failure> {
     let begun = call(checkpoint, at.as_str(), Some(token), None, "initialize").await?;
     let session = header(&begun);
@@ -271,7 +273,7 @@ fn header(response: &Response) -> String {
     response.headers.get(SESSION).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
-/// A text of an answer in JSON, or in the first event of a stream.
+/// Returns a text from a response in JSON, or from the first event of a stream.
 fn text_of(response: &Response, pointer: &str) -> String {
     let body = String::from_utf8_lossy(&response.body);
     let line = body.lines().find_map(|line| line.strip_prefix("data:")).unwrap_or(&body);

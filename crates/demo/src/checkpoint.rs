@@ -1,4 +1,4 @@
-//! The checkpoint that the story happens at, as a client, a person and an operator meet it.
+//! The checkpoint of the story, as a client, a person and an operator use it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,12 +23,12 @@ use crate::failure::{Failure, failure};
 use crate::naive::NaiveProxy;
 use crate::person::Person;
 
-/// Owns the checkpoint.
+/// The user who owns the checkpoint.
 pub const OWNER: &str = "alice";
-/// May read notes, and nothing else.
+/// The user who may read notes, and nothing else.
 pub const READER: &str = "bob";
 
-/// The one rule beside what the configuration says in short.
+/// The only rule beside the short ones in the configuration.
 pub const POLICY: &str = r#"
 @id("ask-before-losing")
 @approval
@@ -39,18 +39,18 @@ permit(principal in Group::"owners", action == Action::"call", resource == Tool:
 /// How long one command of the operator may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A checkpoint that runs, and what is needed to use it.
+/// A running checkpoint, and what is needed to use it.
 #[derive(Debug)]
 pub struct CheckpointParts {
     /// The issuer identifier.
     pub base_url: String,
     /// The password of both users.
     pub password: String,
-    /// This program: the operator's commands are run with it.
+    /// The path of this program. The operator's commands are run with it.
     pub program: PathBuf,
     /// The data directory of the checkpoint.
     pub data_dir: PathBuf,
-    /// The proxy with mistakes, to compare with.
+    /// The proxy with mistakes, for comparison.
     pub naive: Arc<NaiveProxy>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
@@ -58,12 +58,12 @@ pub struct CheckpointParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Everything the scenes share.
+/// Everything that the scenes share.
 pub(crate) struct Checkpoint {
     pub(crate) base_url: String,
     pub(crate) notes: ResourceId,
     pub(crate) diary: ResourceId,
-    /// A server over HTTP that looks at what it is shown.
+    /// A server over HTTP that inspects the tokens that it gets.
     pub(crate) relay: ResourceId,
     pub(crate) naive: Arc<NaiveProxy>,
     pub(crate) password: String,
@@ -74,7 +74,7 @@ pub(crate) struct Checkpoint {
     data_dir: PathBuf,
 }
 
-/// A client program that a person let in.
+/// A client program that a person has approved.
 pub(crate) struct Visitor {
     pub(crate) server: AuthorizationServer,
     pub(crate) registration: Registration,
@@ -85,7 +85,7 @@ pub(crate) struct Visitor {
 pub(crate) struct Introduction {
     pub(crate) server: AuthorizationServer,
     pub(crate) registration: Registration,
-    /// What to ask for, as the server names it.
+    /// The scopes to ask for, as the server names them.
     pub(crate) scopes: Option<ScopeSet>,
 }
 
@@ -104,7 +104,7 @@ impl Checkpoint {
         &self.data_dir
     }
 
-    /// Runs `sekisho WORDS --json`, as the operator does at the command line, and gives what it prints.
+    /// Runs `sekisho WORDS --json`, as the operator does at the command line. Returns what it prints.
     pub(crate) async fn operate(&self, words: &[&str]) -> Result<Value, Failure> {
         let mut command = tokio::process::Command::new(&self.program);
         command.arg("--json").arg("--data-dir").arg(&self.data_dir).args(words);
@@ -112,7 +112,7 @@ impl Checkpoint {
         let shown = || format!("sekisho {}", words.join(" "));
         let output = tokio::time::timeout(COMMAND_TIMEOUT, command.output()).await;
         let output = output.map_err(|_| failure(format!("`{}` takes too long", shown())))?.map_err(failure)?;
-        // Exit code 1 is an answer: no.
+        // Exit code 1 is an answer, too: no.
         if !matches!(output.status.code(), Some(0 | 1)) {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             return Err(failure(format!("`{}` failed: {}", shown(), said.trim())));
@@ -123,7 +123,7 @@ impl Checkpoint {
         })
     }
 
-    /// One request of the newest revision.
+    /// Sends one request of the newest revision.
     pub(crate) async fn call(
         &self,
         at: &ResourceId,
@@ -137,7 +137,7 @@ impl Checkpoint {
             .map_err(failure)
     }
 
-    /// One tool call.
+    /// Calls one tool.
     pub(crate) async fn tool(
         &self,
         at: &ResourceId,
@@ -148,7 +148,7 @@ impl Checkpoint {
         self.call(at, tokens, "tools/call", json!({ "name": name, "arguments": arguments })).await
     }
 
-    /// From the first 401 to who grants access, and as which client.
+    /// Follows the first 401 to the issuer, and registers a client there.
     pub(crate) async fn introduce(&self, at: &ResourceId) -> Result<Introduction, Failure> {
         let refused = self.call(at, None, "tools/list", json!({})).await?;
         let resource = discover_resource(&self.http, at, refused.challenge.as_ref()).await.map_err(failure)?;
@@ -164,7 +164,7 @@ impl Checkpoint {
         Ok(Introduction { server, registration, scopes })
     }
 
-    /// The URL to which a person is sent.
+    /// Returns the authorization request, with the URL to which a person is sent.
     pub(crate) fn invite(
         &self,
         server: &AuthorizationServer,
@@ -175,7 +175,7 @@ impl Checkpoint {
         self.invite_to(server, registration, at, scopes, redirect()?.as_str())
     }
 
-    /// The same, for an answer that goes elsewhere.
+    /// Does the same for another redirect URI.
     pub(crate) fn invite_to(
         &self,
         server: &AuthorizationServer,
@@ -189,14 +189,14 @@ impl Checkpoint {
         authorization::begin(server, registration, wish, self.entropy.as_ref()).map_err(failure)
     }
 
-    /// A person logs in, by letting a client of theirs in.
+    /// Signs a person in, by approving a client of theirs.
     pub(crate) async fn log_in(&self, person: &mut Person) -> Result<(), Failure> {
         let Introduction { server, registration, scopes } = self.introduce(&self.notes).await?;
         let request = self.invite(&server, &registration, &self.notes, scopes.as_ref())?;
         self.let_in(person, &request, &server, &registration).await.map(drop)
     }
 
-    /// A person lets the client in: login, consent, code, token.
+    /// Lets a person approve the client: login, consent, code, token.
     pub(crate) async fn let_in(
         &self,
         person: &mut Person,
@@ -210,7 +210,7 @@ impl Checkpoint {
         endpoint.exchange_code(request, &answer.code, self.clock.now()).await.map_err(failure)
     }
 
-    /// The identifiers of the grants of the owner that have not ended.
+    /// Returns the identifiers of the owner's active grants.
     pub(crate) async fn grants(&self) -> Result<Vec<String>, Failure> {
         let listed = self.operate(&["grant", "list", "--user", OWNER]).await?;
         let grants = listed.get("grants").and_then(Value::as_array).ok_or_else(|| failure("no grants are listed"))?;
@@ -218,12 +218,12 @@ impl Checkpoint {
         Ok(living.filter_map(|grant| grant.get("id")?.as_str().map(str::to_owned)).collect())
     }
 
-    /// The newest grant of the owner. Identifiers sort by time.
+    /// Returns the owner's newest grant. Identifiers sort by time.
     pub(crate) async fn newest_grant(&self) -> Result<String, Failure> {
         self.grants().await?.into_iter().max().ok_or_else(|| failure("there is no grant"))
     }
 
-    /// All of that at once, for scenes that are about something else.
+    /// Does all of that at once, for scenes that are about something else.
     pub(crate) async fn visitor(&self, user: &str, at: &ResourceId, scopes: &str) -> Result<Visitor, Failure> {
         let Introduction { server, registration, .. } = self.introduce(at).await?;
         let scopes: ScopeSet = scopes.parse().map_err(failure)?;
@@ -235,7 +235,7 @@ impl Checkpoint {
     }
 }
 
-/// Where the demo's client would listen; nothing needs to, for the story reads the redirect itself.
+/// Returns the redirect URI of the demo's client. Nothing listens there, because the story reads the redirect itself.
 fn redirect() -> Result<RedirectUri, Failure> {
     RedirectUri::parse("http://127.0.0.1:8765/callback").map_err(failure)
 }

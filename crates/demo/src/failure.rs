@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) String);
 
-/// The error that stopped a scene, with its causes.
+/// Creates a failure from the error that stopped a scene, with its causes.
 pub(crate) fn failure(error: impl Into<Reason>) -> Failure {
     Failure(error.into().0)
 }

@@ -1,10 +1,11 @@
 //! The demo: a story of a few calls through real HTTP, its notebook server, and a proxy that is naive on purpose.
 //!
-//! `app` starts a checkpoint with the servers of the story and hands it to [`play`]. From then on this crate is outside:
-//! it is a client of the checkpoint, a person with a browser, and an operator who runs commands. It knows nothing of the
-//! issuer, of the gateway and of the console. It is not in what ships for production: the naive proxy is vulnerable.
+//! `app` starts a checkpoint with the servers of the story and passes it to [`play`]. From then on this crate acts from
+//! outside: as a client of the checkpoint, a person with a browser, and an operator who runs commands. It knows nothing
+//! about the issuer, the gateway or the console. Production builds leave it out, because the naive proxy is vulnerable.
 //!
-//! Start from [`play`]. To add a scene: a function in `scenes.rs` or `attacks.rs`, a variant of `Story`, a row in `ALL`.
+//! Start from [`play`]. To add a scene: a function in `scenes.rs` or `attacks.rs`, a variant of `Story`, a row in
+//! `ALL`.
 
 mod attacks;
 mod checkpoint;
@@ -32,28 +33,28 @@ pub enum DemoError {
     /// The story could not begin.
     #[error("the story cannot begin: {0}")]
     Begin(String),
-    /// Scenes came out otherwise than they should.
+    /// Scenes had another outcome than expected.
     #[error("these scenes went otherwise: {0}")]
     Otherwise(String),
     /// The pictures could not be written.
     #[error("`{}` cannot be written: {error}", folder.display())]
     Write {
-        /// Where.
+        /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         error: std::io::Error,
     },
 }
 
-/// Which scenes are played, and where they are told and drawn.
+/// Which scenes are played, and where they are printed and drawn.
 #[derive(Debug, Clone, Copy)]
 pub struct Performance<'a> {
-    /// One scene by its name; without it, all.
+    /// The name of the only scene to play; `None` plays all.
     pub scene: Option<&'a str>,
     /// How steps are printed.
     pub output: Output,
-    /// A folder for the picture of each scene.
+    /// The folder for the diagrams of the scenes.
     pub out: Option<&'a Path>,
 }
 
@@ -62,7 +63,7 @@ pub fn scene_names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|script| script.name)
 }
 
-/// Plays the story at a checkpoint that runs. A scene that fails does not stop the later ones.
+/// Plays the story at a running checkpoint. A scene that fails does not stop the later ones.
 pub async fn play(checkpoint: CheckpointParts, performance: Performance<'_>) -> Result<(), DemoError> {
     let checkpoint = Checkpoint::new(checkpoint).map_err(|failure| DemoError::Begin(failure.0))?;
     if let Output::Text(print) = performance.output {

@@ -1,5 +1,5 @@
-//! How not to write a proxy: one with the mistakes that are often made, the third party behind it, and the servers that
-//! trust it. The scenes about attacks call it. It listens on loopback, keeps everything in memory, and holds no real data.
+//! A proxy with common mistakes, on purpose: with the third party behind it, and the servers that trust it. The scenes
+//! about attacks call it. It listens on loopback, keeps everything in memory, and has no real data.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// The proxy while it runs. It ends when this is dropped.
+/// The running proxy. It stops when this is dropped.
 #[derive(Debug)]
 pub struct NaiveProxy {
     /// Its origin, such as `http://127.0.0.1:41234`.
@@ -27,12 +27,12 @@ pub struct NaiveProxy {
 #[derive(Debug, Default)]
 struct Memory {
     redirects: HashMap<String, String>,
-    /// The client and its `state`, by our own.
+    /// By our own `state`: the client and its `state`.
     pending: HashMap<String, (String, String)>,
     codes: Vec<String>,
     tokens: Vec<String>,
     sessions: u32,
-    /// What the upstream was last shown as `Authorization`.
+    /// The last `Authorization` header that the upstream got.
     shown: Option<String>,
     counter: u32,
 }
@@ -46,7 +46,7 @@ struct Redemption {
 }
 
 impl NaiveProxy {
-    /// Starts it on a free port of loopback. Fails if there is none.
+    /// Starts the proxy on a free port of loopback. Fails if there is none.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let origin = format!("http://{}", listener.local_addr()?);
@@ -63,13 +63,13 @@ impl NaiveProxy {
             .route("/mail/mcp", post(mail))
             .with_state(Arc::clone(&memory));
         let serving = tokio::spawn(async move {
-            // A request that fails is seen by the scene that sent it.
+            // If a request fails, the scene that sent it notices.
             axum::serve(listener, router).await.ok();
         });
         Ok(Self { origin, memory, serving })
     }
 
-    /// What the upstream was shown as `Authorization`, since it was last asked.
+    /// Returns the last `Authorization` header that the upstream got since the previous call.
     pub(crate) fn take_shown(&self) -> Option<String> {
         memory(&self.memory).shown.take()
     }
@@ -109,8 +109,8 @@ async fn register(State(shared): State<Shared>, Json(asked): Json<Value>) -> Res
     (StatusCode::CREATED, Json(json!({ "client_id": client }))).into_response()
 }
 
-/// The mistake: every client is sent on to the third party under the one identifier that the proxy has there, and the
-/// person is never asked about the client.
+/// The mistake: every client is redirected to the third party with the one client identifier that the proxy has there,
+/// and the person is never asked about the client.
 async fn authorize(State(shared): State<Shared>, Query(asked): Parameters) -> Response {
     let of = |name: &str| asked.get(name).cloned().unwrap_or_default();
     let mut memory = memory(&shared);
@@ -119,7 +119,7 @@ async fn authorize(State(shared): State<Shared>, Query(asked): Parameters) -> Re
     redirect(&format!("/third/authorize?client_id=the-proxy&state={pending}"))
 }
 
-/// The third party remembers who agreed to the proxy once.
+/// The third party remembers that a person agreed to the proxy once.
 async fn third_party(headers: HeaderMap, Query(asked): Parameters) -> Response {
     let state = asked.get("state").cloned().unwrap_or_default();
     let remembered =
@@ -166,7 +166,7 @@ async fn token(State(shared): State<Shared>, Form(asked): Form<Redemption>) -> R
     Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 })).into_response()
 }
 
-/// Two mistakes: a session stands in for a token, and the token is passed on.
+/// Two mistakes: a session replaces a token, and the token is passed on.
 async fn proxied(State(shared): State<Shared>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
     let session = headers.get("mcp-session-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut memory = memory(&shared);
@@ -187,7 +187,7 @@ async fn proxied(State(shared): State<Shared>, headers: HeaderMap, Json(asked): 
     response
 }
 
-/// A server of 2025-11-25 that looks at what it is shown.
+/// A server of 2025-11-25 that notes the `Authorization` header that it gets.
 async fn upstream(State(shared): State<Shared>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
     if asked.get("id").is_none() {
         return StatusCode::ACCEPTED.into_response();
@@ -199,7 +199,7 @@ async fn upstream(State(shared): State<Shared>, headers: HeaderMap, Json(asked):
     Json(answer(&asked, "looked up")).into_response()
 }
 
-/// Another server behind the proxy. Its mistake: it accepts every token that the proxy issued, for whatever server.
+/// Another server behind the proxy. Its mistake: it accepts every token that the proxy issued, for whichever server.
 async fn mail(State(shared): State<Shared>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
     let good = bearer(&headers).is_some_and(|token| memory(&shared).tokens.contains(&token));
     if good {

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-/// The newest of the revisions with a handshake.
+/// The revisions with a handshake, newest first.
 const HANDSHAKE_REVISIONS: [&str; 2] = ["2025-11-25", "2025-06-18"];
-/// The revision without one.
+/// The revision without a handshake.
 const STATELESS_REVISION: &str = "2026-07-28";
-/// A `_meta` key of that revision.
+/// The `_meta` key that names the revision in requests of that revision.
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// The longest note, in characters.
 const NOTE_CHARS_MAX: usize = 10_000;
 
-/// Serves until standard input ends. Fails if standard input or output does.
+/// Serves until standard input ends. Fails if standard input or output fails.
 pub async fn serve() -> std::io::Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut out = tokio::io::stdout();
@@ -38,7 +38,7 @@ pub async fn serve() -> std::io::Result<()> {
     Ok(())
 }
 
-/// A notebook: the smallest server with something to read, to write and to lose.
+/// A notebook: the smallest server with something to read, to write and to delete.
 #[derive(Debug)]
 struct Notes(BTreeMap<String, String>);
 
@@ -48,11 +48,11 @@ impl Default for Notes {
     }
 }
 
-/// Code and message of a JSON-RPC error.
+/// The code and the message of a JSON-RPC error.
 type Failure = (i64, String);
 
 impl Notes {
-    /// The answer to a request; nothing for a notification or a response.
+    /// Returns the answer to a request, or nothing for a notification or a response.
     fn answer(&mut self, message: &Value) -> Option<Value> {
         let id = message.get("id").filter(|id| !id.is_null())?;
         let method = message.get("method")?.as_str()?;

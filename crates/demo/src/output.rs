@@ -1,6 +1,6 @@
-//! Where the story is told.
+//! Where the story is printed.
 
-/// How steps are printed. The functions get one line without its end.
+/// How steps are printed. The functions get one line without its line feed.
 #[derive(Debug, Clone, Copy)]
 pub enum Output {
     /// Each step is a line of JSON, for programs.

@@ -7,14 +7,14 @@ use sekisho_client::http::{Destination, HttpClient, Request, Response};
 
 use crate::failure::{Failure, failure};
 
-/// Pages between the first link and the last redirect.
+/// The highest number of pages between the first link and the last redirect.
 const PAGES_MAX: usize = 12;
 
-/// Where a link led to.
+/// Where a link ended.
 pub(crate) enum Landing {
-    /// To another site, at this address.
+    /// At another site, at this address.
     Away(String),
-    /// To a page that waits for the person.
+    /// At a page that waits for the person.
     Page(String),
 }
 
@@ -31,7 +31,7 @@ impl Person {
         Self { name: name.to_owned(), password: password.to_owned(), cookies: BTreeMap::new() }
     }
 
-    /// Opens the link, logs in where asked, agrees, and gives the address to which the browser is sent at last.
+    /// Opens the link, logs in if asked, and agrees. Returns the address to which the browser is sent at the end.
     pub(crate) async fn approve(&mut self, http: &dyn HttpClient, url: &str) -> Result<String, Failure> {
         let origin = origin(url);
         let mut request = Request::get(Destination::given(url));
@@ -50,7 +50,7 @@ impl Person {
             if !response.status.is_success() {
                 return Err(failure(format!("the page at {at} answered {}", response.status.as_u16())));
             }
-            // A page that only sends on: the link leads back to the client.
+            // The page has no form, only a link back to the client.
             let Some(form) = Form::first(&page) else {
                 return link_out(&page, &origin)
                     .ok_or_else(|| failure(format!("the page at {at} has no form and no way on")));
@@ -63,7 +63,7 @@ impl Person {
         Err(failure("the pages did not come to an end"))
     }
 
-    /// Opens a link and does nothing else: follows where it leads, and stops at the first page.
+    /// Opens a link and follows redirects, up to the first page.
     pub(crate) async fn open(&mut self, http: &dyn HttpClient, url: &str) -> Result<Landing, Failure> {
         let origin = origin(url);
         let mut at = url.to_owned();
@@ -80,7 +80,7 @@ impl Person {
         Err(failure("the link did not come to an end"))
     }
 
-    /// Opens a page that asks for a yes, logs in where asked, and gives it.
+    /// Opens a page that asks for approval, logs in if asked, and approves.
     pub(crate) async fn say_yes(&mut self, http: &dyn HttpClient, url: &str) -> Result<(), Failure> {
         let origin = origin(url);
         let mut request = Request::get(Destination::given(url));
@@ -123,7 +123,7 @@ impl Person {
     }
 }
 
-/// A form as it stands on a page of ours.
+/// A form on a page of the checkpoint.
 struct Form {
     action: String,
     fields: Vec<(String, String)>,
@@ -131,7 +131,7 @@ struct Form {
 }
 
 impl Form {
-    /// The first form whose button agrees or whose fields ask who one is.
+    /// Returns the first form whose button approves, or whose fields ask for a login.
     fn first(page: &str) -> Option<Self> {
         let forms = page.split("<form").skip(1).map(|part| part.split("</form>").next().unwrap_or_default());
         forms.map(Self::read).find(|form| form.has_password || form.fields.iter().any(|(name, _)| name == "decision"))
@@ -197,7 +197,7 @@ fn has_word(tag: &str, word: &str) -> bool {
     tag.split([' ', '\n', '/']).any(|part| part == word || part.starts_with(&format!("{word}=")))
 }
 
-/// The first link that leads off the checkpoint.
+/// Returns the first link that leads away from the checkpoint.
 fn link_out(page: &str, origin: &str) -> Option<String> {
     let links = page.split("<a").skip(1).filter_map(|part| attribute(part.split('>').next()?, "href"));
     links.filter(|link| link.contains("://") && !link.starts_with(origin)).find(|link| link.contains("code="))

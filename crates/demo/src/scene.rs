@@ -1,4 +1,4 @@
-//! One scene: what is printed, what is checked, what is drawn.
+//! One scene: what is printed, what is checked, and what is drawn.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Prints its title.
+    /// Begins a scene, and prints its title.
     pub(crate) fn begin(name: &'static str, title: &'static str, output: Output) -> Self {
         if let Output::Text(print) = output {
             print(&format!("{name} — {title}"));
@@ -31,12 +31,12 @@ impl Scene {
         Self { name, output, steps: 0, good: true, sequence: Sequence::new(title), exchange: String::new() }
     }
 
-    /// Whether everything went as it should.
+    /// Whether every step had the expected outcome.
     pub(crate) fn is_good(&self) -> bool {
         self.good
     }
 
-    /// Takes what really went over the wire into the picture.
+    /// Adds the recorded HTTP exchanges to the diagram.
     pub(crate) fn legs(&mut self, who: &str, legs: Vec<Leg>) {
         for leg in legs {
             let path = path(&leg.url);
@@ -56,7 +56,7 @@ impl Scene {
         }
     }
 
-    /// The same between two parties of a story about an attack, each arrow with the clause that it is about.
+    /// Does the same between two parties of a scene about an attack. Each arrow has the clause that it is about.
     pub(crate) fn arrows(&mut self, who: &str, party: &str, clause: &str, legs: Vec<Leg>) {
         for leg in legs {
             let what = format!("{} {}{}", leg.method, path(&leg.url), request_summary(&leg));
@@ -79,7 +79,7 @@ impl Scene {
         let _ = writeln!(self.exchange, "\n{}\n\n", leg.response_body);
     }
 
-    /// One step of the story: what was done, what came of it, and whether that is what should come.
+    /// Adds one step of the story: what was done, what came of it, and whether that was expected.
     pub(crate) fn step(&mut self, what: &str, came: &str, why: &str, as_it_should: bool) {
         self.steps += 1;
         self.good &= as_it_should;
@@ -95,14 +95,14 @@ impl Scene {
         }
     }
 
-    /// A step that is one HTTP answer with an expected status.
+    /// Adds a step that is one HTTP response with an expected status.
     pub(crate) fn answer(&mut self, what: &str, answer: &McpAnswer, expected: u16, why: &str) {
         let status = answer.status.as_u16();
         let failed = answer.result().is_some_and(|result| result.get("isError") == Some(&Value::Bool(true)));
         self.step(what, &status.to_string(), why, status == expected && !failed);
     }
 
-    /// Prints how it ended, and writes its picture where one is wanted.
+    /// Prints how the scene ended, and writes its diagram if a folder is given.
     pub(crate) fn end(&mut self, played: Result<(), Failure>, out: Option<&Path>) -> std::io::Result<()> {
         if let Err(Failure(reason)) = played {
             self.step("the scene stopped", "-", &reason, false);

@@ -71,7 +71,7 @@ pub(crate) const ALL: [Script; 12] = [
 ];
 
 impl Script {
-    /// Plays it.
+    /// Plays the scene.
     pub(crate) async fn play(&self, checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
         let played = match self.story {
             Story::Advice => advice(checkpoint, scene).await,
@@ -258,13 +258,13 @@ async fn loan(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure>
     Ok(())
 }
 
-/// Where the person is sent for a call that waits.
+/// Returns the URL on which the person decides about a waiting call.
 fn approval_url(answer: &McpAnswer) -> Option<String> {
     let refusal = answer.result()?.get("_meta")?.get("io.sekisho/refusal")?;
     refusal.get("remedy")?.get("url")?.as_str().map(str::to_owned)
 }
 
-/// Calls what the task does not need until that is felt; the product promises a second.
+/// Calls a tool that the task does not need until that is refused; the product promises this within a second.
 async fn until_bound(checkpoint: &Checkpoint, tokens: &Tokens) -> Result<McpAnswer, Failure> {
     until(
         async || checkpoint.tool(&checkpoint.notes, Some(tokens), "read_note", json!({ "title": "welcome" })).await,
@@ -273,12 +273,12 @@ async fn until_bound(checkpoint: &Checkpoint, tokens: &Tokens) -> Result<McpAnsw
     .await
 }
 
-/// The same for what it needs, once it is finished.
+/// Calls a tool that the task needed until that is refused as well, after the task is finished.
 async fn until_finished(checkpoint: &Checkpoint, tokens: &Tokens) -> Result<McpAnswer, Failure> {
     until(async || checkpoint.tool(&checkpoint.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
 }
 
-/// What is proposed is tried on what was recorded: nothing that was used breaks.
+/// The proposals of `advise` are replayed on the recorded calls: no call that was used would be refused.
 async fn advice(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failure> {
     let visitor = checkpoint.visitor(OWNER, &checkpoint.notes, "mcp:destructive").await?;
     for title in ["draft 1", "draft 2", "draft 3"] {
@@ -314,7 +314,7 @@ async fn advice(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Failur
     Ok(())
 }
 
-/// Replays the recorded calls with the policy of the demo and this one beside it, in a folder of this name.
+/// Replays the recorded calls with the demo's policy and this additional one, in a folder with this name.
 async fn replay(checkpoint: &Checkpoint, name: &str, policy: &str) -> Result<Value, Failure> {
     let folder = checkpoint.folder().join(name);
     std::fs::create_dir_all(&folder).map_err(failure)?;
@@ -324,13 +324,13 @@ async fn replay(checkpoint: &Checkpoint, name: &str, policy: &str) -> Result<Val
     checkpoint.operate(&["replay", "--policies", &folder, "--since", "1d"]).await
 }
 
-/// Whether a call that was used would not pass any more.
+/// Whether a call that was permitted would be refused now.
 fn breaks(report: &Value) -> bool {
     let mut changes = report.get("changes").and_then(Value::as_array).into_iter().flatten();
     changes.any(|change| change.get("becomes").and_then(Value::as_str) == Some("breaks"))
 }
 
-/// A text of what a command printed.
+/// Returns a text from the output of a command.
 fn member(printed: &Value, name: &str) -> Result<String, Failure> {
     let text = printed.get(name).and_then(Value::as_str);
     text.map(str::to_owned).ok_or_else(|| failure(format!("`{name}` is missing in {printed}")))
@@ -367,14 +367,14 @@ async fn revocation(checkpoint: &Checkpoint, scene: &mut Scene) -> Result<(), Fa
     Ok(())
 }
 
-/// Calls until the revocation has arrived; the product promises a second.
+/// Calls until the revocation has taken effect; the product promises this within a second.
 async fn until_refused(checkpoint: &Checkpoint, tokens: &Tokens) -> Result<McpAnswer, Failure> {
-    // A call that is under way when its authority ends is broken off as such, and the next one is refused.
+    // A call that is under way when its grant ends is broken off, and the next one is refused with 401.
     let refuses = |answer: &McpAnswer| answer.status.as_u16() == 401;
     until(async || checkpoint.tool(&checkpoint.notes, Some(tokens), "list_notes", json!({})).await, refuses).await
 }
 
-/// Calls until the answer is that; the product promises a second, after which the last answer counts.
+/// Calls until the answer satisfies the condition. After a bounded time, the last answer counts.
 async fn until(
     ask: impl AsyncFn() -> Result<McpAnswer, Failure>,
     is: impl Fn(&McpAnswer) -> bool,
@@ -393,7 +393,7 @@ fn refuses(answer: &McpAnswer) -> bool {
     answer.status.as_u16() != 200
 }
 
-/// The set that refused.
+/// Returns the set that refused.
 fn set(answer: &McpAnswer) -> Option<&str> {
     answer.error()?.get("data")?.get("set")?.as_str()
 }
@@ -402,20 +402,20 @@ fn note() -> Value {
     json!({ "title": "today", "text": "the checkpoint let this through" })
 }
 
-/// The first text of a tool's answer.
+/// Returns the first text of a tool's answer.
 fn text(result: Option<&Value>) -> String {
     let first = result.and_then(|result| result.get("content")?.get(0)?.get("text")?.as_str());
     first.unwrap_or_default().chars().take(60).collect()
 }
 
-/// The sentence of a refusal.
+/// Returns the reason of a refusal.
 fn reason(error: Option<&Value>) -> String {
     let reason = error.and_then(|error| error.get("data")?.get("reason")?.as_str());
     let reason = reason.unwrap_or("no reason was given");
     reason.split(';').next().unwrap_or(reason).to_owned()
 }
 
-/// Set, reason and way out of a refusal.
+/// Returns the set, the reason and the remedy of a refusal.
 fn refusal(error: Option<&Value>) -> String {
     let Some(data) = error.and_then(|error| error.get("data")) else { return "no reason was given".to_owned() };
     let word = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! crates.io `rmcp` as a client for `scripts/clients`: the same story and output as `node/clients/driver.mjs`.
+//! crates.io `rmcp` as a client for `scripts/clients`: the same story and output as `node/clients/driver.mjs`. Usage:
 //! `client_rmcp URL FOLDER STEP...`
 #![allow(
     clippy::expect_used,
@@ -24,11 +24,12 @@ type Client = RunningService<RoleClient, ClientConfig>;
 
 const REDIRECT: &str = "http://localhost:3999/callback";
 
-/// Keeps what was granted in one file.
+/// Stores the tokens in one file.
 #[derive(Debug, Clone)]
 struct InFile(PathBuf);
 
-/// What the methods of [`CredentialStore`] give: it is declared by the macro `async_trait`, which is not needed otherwise.
+/// The return type of the methods of [`CredentialStore`]. The trait is declared with the macro `async_trait`, which is
+/// not needed otherwise.
 type Answer<'t, T> = Pin<Box<dyn Future<Output = Result<T, AuthError>> + Send + 't>>;
 
 fn failed(error: impl ToString) -> AuthError {
@@ -65,7 +66,7 @@ impl CredentialStore for InFile {
     }
 }
 
-/// The person says yes at once: what comes back from the authorization endpoint.
+/// Opens the authorization URL as a person who agrees at once. Returns the URL of the redirect.
 async fn visit(url: &str) -> String {
     let http =
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");

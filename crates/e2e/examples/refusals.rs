@@ -1,4 +1,4 @@
-//! Prints what the real gateway answers where it refuses, as JSON, for `scripts/clients`.
+//! Prints the responses with which the real gateway refuses, as JSON, for `scripts/clients`.
 #![allow(clippy::print_stdout, reason = "a program for developers")]
 
 #[tokio::main]

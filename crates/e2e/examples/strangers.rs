@@ -1,9 +1,9 @@
-//! What one request of a stranger costs, by endpoint: `scripts/strangers`.
+//! Measures what one request of a stranger costs, by endpoint: `scripts/strangers`.
 //!
 //! Starts the binary, sends the requests of [`sekisho_e2e::strangers::ENDPOINTS`] and writes a table. Processor time is
-//! given as a multiple of that of `GET /healthz` in the same run; rows and bytes are what was there more after it was
-//! ended, for each request. Memory is what a fresh process holds more, for each of 64 requests whose bodies lack their
-//! last byte.
+//! given as a multiple of that of `GET /healthz` in the same run. Rows and bytes are what was added for each request,
+//! counted after the process ended. Memory is what a fresh process holds in addition for each of 64 requests whose
+//! bodies lack their last byte.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -24,9 +24,9 @@ use sekisho_e2e::fakes::wire::{Ask, Connection, ask};
 use sekisho_e2e::harness::{Checkpoint, forms};
 use sekisho_e2e::strangers::{Carries, ENDPOINTS, Endpoint};
 
-/// Requests of each kind, unless the first argument says otherwise.
+/// How many requests of each kind are sent, unless the first argument gives another number.
 const REQUESTS: u32 = 1000;
-/// Requests that are held at one time.
+/// How many unfinished requests are held at one time.
 const HELD: usize = 64;
 fn processor_ticks(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
@@ -35,7 +35,7 @@ fn processor_ticks(pid: u32) -> f64 {
     fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
 }
 
-/// Rows of all tables. The standard library of Python reads SQLite; nothing here does.
+/// Counts the rows of all tables. The standard library of Python reads SQLite; this crate cannot.
 fn rows(data: &Path) -> f64 {
     const COUNT: &str = "
 import glob, sqlite3, sys
@@ -51,7 +51,7 @@ print(total)";
     String::from_utf8_lossy(&counted.stdout).trim().parse().expect("a number")
 }
 
-/// Bytes of the data directory. Once the process has ended, what it had written ahead is where it belongs.
+/// Returns the size of the data directory in bytes. After the process has ended, the write-ahead log has been merged.
 fn bytes(data: &Path) -> f64 {
     let files = std::fs::read_dir(data).expect("a folder").flatten();
     files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len() as f64).sum()
@@ -75,7 +75,7 @@ async fn request(address: SocketAddr, endpoint: &Endpoint, at: u32) -> Ask {
     }
 }
 
-/// What is held more for each of some requests that lack the last byte of the largest body there may be.
+/// Returns the memory that is held for each of several requests that lack the last byte of the largest permitted body.
 async fn held(checkpoint: &Checkpoint, address: SocketAddr, endpoint: &Endpoint) -> f64 {
     if endpoint.body_bytes_max == 0 {
         return 0.0;
@@ -96,7 +96,7 @@ async fn held(checkpoint: &Checkpoint, address: SocketAddr, endpoint: &Endpoint)
     for _ in 0..HELD {
         let mut connection = Connection::open(address).await.expect("it listens");
         let _ = connection.send(&head).await;
-        // Whoever is refused before the body is not read.
+        // If a request is refused before its body, the body is not read.
         let _ = tokio::time::timeout(Duration::from_millis(200), connection.send(&part)).await;
         open.push(connection);
     }
@@ -124,7 +124,7 @@ async fn main() {
         checkpoint = checkpoint.restart().await;
         let (rows_before, bytes_before) = (rows(&data), bytes(&data));
         let mut ticks = 0.0;
-        // What is made beforehand for a request is not its cost.
+        // Preparations for a request are not part of its cost.
         for at in 0..requests {
             let request = request(address, endpoint, at).await;
             let before = processor_ticks(checkpoint.process().pid());

@@ -1,6 +1,6 @@
 //! The other parties of an attack, in this process and on loopback: an upstream that misbehaves on request, a host of
-//! client metadata documents, a canary that must stay silent; and a browser, an OAuth client and an MCP client whose
-//! every byte a test decides on.
+//! client metadata documents, and a canary that nobody may contact; also a browser, an OAuth client and an MCP client,
+//! for which a test decides on every byte.
 
 pub mod browser;
 pub mod call;

@@ -1,4 +1,4 @@
-//! One running checkpoint, and everybody who meets it.
+//! A running checkpoint, and everybody who uses it.
 
 mod checkpoint;
 mod faults;

@@ -1,29 +1,30 @@
-//! What a browser keeps: cookies, each for its path, and what the script on our pages before and behind a door keeps.
+//! The storage of a browser: cookies with their paths, and the data that the script on our pages before and behind a
+//! door stores.
 
 use std::collections::BTreeMap;
 
-/// The memory of one browser.
+/// The storage of one browser.
 #[derive(Debug, Clone, Default)]
 pub struct Jar {
-    /// By name and path.
+    /// The cookies by name and path.
     cookies: BTreeMap<(String, String), String>,
-    /// The doors in the storage of the origins, by origin.
+    /// The doors by origin, as they are in the storage of that origin.
     doors: BTreeMap<String, String>,
 }
 
 impl Jar {
-    /// The value of `Cookie` for a path; `None` where there are no cookies for it (RFC 6265 §5.1.4, §5.4).
+    /// Returns the value of `Cookie` for a path, or `None` if there are no cookies for it (RFC 6265 §5.1.4, §5.4).
     pub fn header(&self, path: &str) -> Option<String> {
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let mut found: Vec<_> = self.cookies.iter().filter(|((_, below), _)| is_below(path, below)).collect();
-        // Those of longer paths first.
+        // Cookies with longer paths come first.
         found.sort_by_key(|((_, below), _)| std::cmp::Reverse(below.len()));
         let pairs: Vec<_> = found.into_iter().map(|((name, _), value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
-    /// Keeps or forgets what a `Set-Cookie` says. A browser always goes on to the page behind a new door, whose script keeps
-    /// the door; a test that follows nothing has it already now.
+    /// Stores or deletes what a `Set-Cookie` says. A real browser always continues to the page behind a new door, whose
+    /// script stores the door. A test may follow no redirect, so the door is stored here at once.
     pub fn keep(&mut self, origin: &str, set_cookie: &str) {
         let mut parts = set_cookie.split(';').map(str::trim);
         let (name, value) =
@@ -41,23 +42,23 @@ impl Jar {
         }
     }
 
-    /// Puts a cookie in for every path.
+    /// Adds a cookie for every path.
     pub fn put(&mut self, name: &str, value: &str) {
         self.cookies.insert((name.to_owned(), "/".to_owned()), value.to_owned());
     }
 
-    /// The cookies by name, whatever their path.
+    /// Returns the cookies by name, whatever their path.
     pub fn by_name(&self) -> BTreeMap<String, String> {
         self.cookies.iter().map(|((name, _), value)| (name.clone(), value.clone())).collect()
     }
 
-    /// The door that the storage of an origin holds.
+    /// Returns the door in the storage of an origin.
     pub fn door(&self, origin: &str) -> Option<&str> {
         self.doors.get(origin).map(String::as_str)
     }
 
-    /// Runs the script of a page that came from this address, as `templates/web/door.js` is written. Gives the address
-    /// to which the script goes on.
+    /// Runs the script of a page from this URL, as `templates/web/door.js` is written. Returns the URL to which the
+    /// script navigates.
     pub fn run_script(&mut self, origin: &str, url: &str, page: &str) -> Option<String> {
         let head = page.split_once("<script ")?.1.split('>').next()?;
         let attribute = |name: &str| {
@@ -77,12 +78,12 @@ impl Jar {
     }
 }
 
-/// RFC 6265 §5.1.4.
+/// Whether a path is below another (RFC 6265 §5.1.4).
 fn is_below(path: &str, below: &str) -> bool {
     path == below || path.strip_prefix(below).is_some_and(|rest| below.ends_with('/') || rest.starts_with('/'))
 }
 
-/// Where a redirect leads, which keeps the fragment of where it comes from (RFC 9110 §10.2.2).
+/// Returns where a redirect leads. The fragment of the original URL is kept (RFC 9110 §10.2.2).
 pub fn with_fragment(from: &str, to: String) -> String {
     match from.split_once('#') {
         Some((_, fragment)) if !to.contains('#') => format!("{to}#{fragment}"),

@@ -1,12 +1,12 @@
 //! Drives the real binary from outside, as a user, a client and an attacker would. Never shipped.
 //!
-//! This library is what the tests in `tests/it` are written with; start from [`harness::Checkpoint`], which is one
-//! running `sekisho` with a data directory of its own. A [`harness::Person`] signs in and decides without a browser,
-//! an [`harness::Agent`] is an OAuth client, a [`harness::Mcp`] speaks to a server in any revision. What the real
-//! clients, the real browser and the public suites do is started through [`harness::node`].
+//! The tests in `tests/it` use this library. Start from [`harness::Checkpoint`], which is one running `sekisho` with
+//! its own data directory. A [`harness::Person`] signs in and decides without a browser, an [`harness::Agent`] is an
+//! OAuth client, a [`harness::Mcp`] speaks to a server in any revision. [`harness::node`] runs real clients, a real
+//! browser and public test suites.
 //!
-//! A step that cannot be taken ends the test there and says why, so most functions here panic rather than return
-//! errors. Nothing waits for time to pass: everything waits for a condition, with a deadline.
+//! If a step fails, the test ends there and says why, so most functions here panic and do not return errors. Nothing
+//! sleeps for a fixed time: everything waits for a condition, with a deadline.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! What the real gateway answers where it refuses, for the server that plays it to other clients
+//! The responses with which the real gateway refuses, for the server that replays them to other clients
 //! (`node/clients/observatory.mjs`).
 
 use sekisho_protocol::mcp::method::Revision;
@@ -9,8 +9,8 @@ use crate::harness::{Agent, Checkpoint, Mcp, Person};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// One call refused for want of scope (`stepUp`), one for want of rights (`denied`): each with its status, its challenge, its
-/// body, and the addresses in it. The client was granted `mcp:read` and lacks `mcp:write`.
+/// Returns one call that was refused for lack of scope (`stepUp`) and one for lack of rights (`denied`), each with its
+/// status, its challenge, its body, and the URLs in it. The client was granted `mcp:read` and lacks `mcp:write`.
 pub async fn real() -> Value {
     let upstream = Upstream::start(Speaks::Legacy).await.expect("an upstream can be started");
     let toml = format!(

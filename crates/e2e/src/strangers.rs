@@ -1,7 +1,8 @@
-//! The table of what a stranger can ask: every endpoint that answers without a token or a session, a request to it, and
-//! what bounds all such requests together. `scripts/strangers` measures each; a test sees that none is missing.
+//! The table of what a stranger can request: every endpoint that responds without a token or a session, a request to
+//! it, and the bound on all such requests together. `scripts/strangers` measures each; a test checks that none is
+//! missing.
 
-/// What a request of a stranger carries.
+/// The body of a stranger's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carries {
     /// Nothing.
@@ -10,7 +11,7 @@ pub enum Carries {
     Form(&'static [(&'static str, &'static str)]),
     /// A JSON document.
     Json(&'static str),
-    /// The form of the page at the same target, filled in with another name each time and a wrong password.
+    /// The form of the page at the same target, filled in with a new name each time and a wrong password.
     OwnForm,
 }
 
@@ -19,19 +20,20 @@ pub enum Carries {
 pub struct Endpoint {
     /// `GET` or `POST`, …
     pub method: &'static str,
-    /// As the router writes it.
+    /// The path as the router writes it.
     pub path: &'static str,
-    /// A target that reaches it.
+    /// A target with this path.
     pub target: &'static str,
-    /// What is sent there: what a stranger would send who wants it to cost much.
+    /// The body that is sent: one with which a stranger would try to cause high cost.
     pub carries: Carries,
-    /// The most bytes that its body may have; 0: none is read.
+    /// The largest body that is read, in bytes. 0: no body is read.
     pub body_bytes_max: usize,
-    /// What bounds the requests of all strangers to it, beside what bounds them everywhere.
+    /// The bound on all strangers' requests to it, beside the general bounds.
     pub bound: &'static str,
 }
 
-/// The most bytes of a form (`issuer/src/limits.rs`), a registration, a call (`gateway/src/limits.rs`).
+/// The largest form, in bytes (`issuer/src/limits.rs`), then the largest registration and the largest call
+/// (`gateway/src/limits.rs`).
 const FORM: usize = 256 << 10;
 const REGISTRATION: usize = 16 << 10;
 const CALL: usize = 4 << 20;
@@ -53,7 +55,8 @@ const fn post(path: &'static str, target: &'static str, carries: Carries, bound:
 const FORGED: Carries = Carries::Form(&[("csrf", "x"), ("decision", "allow")]);
 const ID: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
-/// Every endpoint, as the routers have them, and the calls below `/mcp/`. `{}` in a target is an identifier of nothing.
+/// Every endpoint of the routers, and the calls below `/mcp/`. `{}` in a target stands for an identifier that does not
+/// exist.
 pub const ENDPOINTS: &[Endpoint] = &[
     get("/healthz", "/healthz", NO_STORE),
     get("/readyz", "/readyz", "one small write of the store a second, whoever asks"),
@@ -141,12 +144,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
 ];
 
 impl Endpoint {
-    /// As the first cell of its row says it.
+    /// Returns the first cell of the endpoint's row in the document.
     pub fn title(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 
-    /// The target, with an identifier of nothing where one is wanted.
+    /// Returns the target, with an identifier that does not exist in place of `{}`.
     pub fn target(&self) -> String {
         self.target.replace("{}", ID)
     }

@@ -6,17 +6,17 @@ mod dot;
 mod mermaid;
 mod svg;
 
-/// As a Mermaid flowchart of at most `lines_max` lines, if the diagram was chosen for so many.
+/// Writes a Mermaid flowchart. It has at most `lines_max` lines, if the diagram was chosen for that number.
 pub fn to_mermaid(diagram: &Diagram) -> String {
     mermaid::write(diagram)
 }
 
-/// As SVG, legible in light and dark, with neither script nor id.
+/// Writes SVG, legible in light and dark, without scripts and ids.
 pub fn to_svg(diagram: &Diagram) -> String {
     svg::write(diagram)
 }
 
-/// In the language of Graphviz.
+/// Writes the language of Graphviz.
 pub fn to_dot(diagram: &Diagram) -> String {
     dot::write(diagram)
 }

@@ -1,33 +1,33 @@
 //! One layered layout for every graph that is drawn: boxes in columns, arrows from left to right through the gaps.
 //!
-//! The usual four steps (Sugiyama): arrows that close a cycle are turned round, boxes go to the column after the last
-//! that leads to them, the order within the columns is chosen so that few arrows cross, and then the heights. A label
-//! has a place of its own in a column between those of boxes, and where an arrow passes a column it has a place there,
-//! too: so nothing can overlap. All of it is whole numbers and fixed rounds, the same every time. The crates that do
-//! this were looked at: `rust-sugiyama` gives no place to labels and to arrows that pass, and `layout-rs` draws in one
-//! style of its own.
+//! The usual four steps (Sugiyama): arrows that close a cycle are reversed; each box goes to the column after the last
+//! box that leads to it; the order within the columns is chosen so that few arrows cross; and then the heights are set.
+//! A label has its own place in a column between those of boxes, and an arrow that passes a column has a place there
+//! too, so nothing can overlap. The computation uses whole numbers and a fixed number of rounds, so the result is the
+//! same every time. Existing crates were considered: `rust-sugiyama` has no places for labels and for arrows that pass,
+//! and `layout-rs` draws only in its own style.
 
 use std::collections::BTreeMap;
 
-/// The gap between columns, in which arrows bend.
+/// The gap between columns, in which arrows bend, in pixels.
 const GAP: i32 = 44;
-/// The gap between two cells of one column.
+/// The gap between two cells of one column, in pixels.
 const SPACE: i32 = 14;
-/// The height of an arrow that passes a column.
+/// The height of the place of an arrow that passes a column, in pixels.
 const PASS_HEIGHT: i32 = 6;
-/// How many rounds improve the order, and how many the heights.
+/// How many rounds improve the order, and how many improve the heights.
 const ROUNDS: usize = 8;
-/// Boxes without arrows stand in rows of about this width, or of the picture's own if that is more.
+/// The width of rows of boxes without arrows, in pixels, or the width of the picture if that is more.
 const ROW_WIDTH: i32 = 900;
 
-/// How large something is.
+/// The size of something, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size {
     pub(crate) width: i32,
     pub(crate) height: i32,
 }
 
-/// Where something stands.
+/// The area of something, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Area {
     pub(crate) left: i32,
@@ -44,26 +44,27 @@ pub(crate) struct Arrow {
     pub(crate) label: Size,
 }
 
-/// A picture laid out.
+/// The result of the layout.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layout {
-    /// As the boxes were given.
+    /// The areas of the boxes, in the order in which the boxes were given.
     pub(crate) boxes: Vec<Area>,
-    /// As the arrows were given.
+    /// The routes of the arrows, in the order in which the arrows were given.
     pub(crate) routes: Vec<Route>,
     pub(crate) width: i32,
     pub(crate) height: i32,
 }
 
-/// How an arrow runs.
+/// The route of an arrow.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Route {
-    /// From the box it leaves to the box it leads to. Between two points of one height it is straight.
+    /// The points from the box it leaves to the box it leads to. Between two points of the same height the line is
+    /// straight.
     pub(crate) points: Vec<(i32, i32)>,
     pub(crate) label: Area,
 }
 
-/// What has a place in a column.
+/// Something that has a place in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Item {
     Box(usize),
@@ -76,7 +77,7 @@ struct LayoutCell {
     item: Item,
     size: Size,
     column: usize,
-    /// Places in the column before and in the column after that it is tied to.
+    /// The places in the neighbouring columns to which it is connected.
     before: Vec<usize>,
     after: Vec<usize>,
     top: i32,
@@ -92,7 +93,7 @@ impl Area {
     }
 }
 
-/// Lays boxes and arrows out. Arrows from a box to itself, or to none, have no route.
+/// Lays boxes and arrows out. An arrow from a box to itself, or to no box, has no route.
 pub(crate) fn lay(boxes: &[Size], arrows: &[Arrow]) -> Layout {
     let known = |arrow: &Arrow| arrow.from != arrow.to && arrow.from < boxes.len() && arrow.to < boxes.len();
     let forward: Vec<Option<(usize, usize)>> = {
@@ -110,7 +111,7 @@ pub(crate) fn lay(boxes: &[Size], arrows: &[Arrow]) -> Layout {
     drawn(boxes, arrows, &forward, &places, &columns)
 }
 
-/// Which arrows have to be turned round so that no cycle is left: those that lead back on a walk through all.
+/// Returns which arrows have to be reversed so that no cycle is left: those that lead back in a depth-first walk.
 fn cycles(count: usize, arrows: &[Arrow]) -> Vec<bool> {
     let mut out: Vec<Vec<usize>> = vec![Vec::new(); count];
     for (at, arrow) in arrows.iter().enumerate() {
@@ -157,7 +158,7 @@ fn cycles(count: usize, arrows: &[Arrow]) -> Vec<bool> {
     turned
 }
 
-/// The layer of each box: after all that lead to it, and no further to the left than it has to be.
+/// Returns the layer of each box: after all boxes that lead to it, and as far left as possible.
 fn layers(count: usize, arrows: &[Option<(usize, usize)>]) -> Vec<Option<usize>> {
     let mut waits = vec![0_usize; count];
     let mut out: Vec<Vec<usize>> = vec![Vec::new(); count];
@@ -200,7 +201,8 @@ fn layers(count: usize, arrows: &[Option<(usize, usize)>]) -> Vec<Option<usize>>
         .collect()
 }
 
-/// A place for every box, for every label, and wherever an arrow passes a column. Boxes stand in even columns.
+/// Returns a place for every box, for every label, and for every column that an arrow passes. Boxes are in even
+/// columns.
 fn places(
     boxes: &[Size],
     arrows: &[Arrow],
@@ -262,7 +264,7 @@ fn columns(places: &[LayoutCell]) -> Vec<Vec<usize>> {
     columns
 }
 
-/// Orders each column by where the neighbours of its places stand, there and back.
+/// Orders each column by the positions of the neighbours of its places, forwards and backwards.
 fn order(places: &mut [LayoutCell], columns: &mut [Vec<usize>]) {
     let mut rank: Vec<usize> = vec![0; places.len()];
     let renew = |rank: &mut Vec<usize>, column: &[usize]| {
@@ -293,7 +295,7 @@ fn order(places: &mut [LayoutCell], columns: &mut [Vec<usize>]) {
     }
 }
 
-/// Puts each cell as near to the height of its neighbours as the cells above and below allow.
+/// Moves each cell as near to the height of its neighbours as the cells above and below allow.
 fn heights(places: &mut [LayoutCell], columns: &[Vec<usize>]) {
     for column in columns {
         let mut next = 0;
@@ -325,10 +327,10 @@ fn wanted(places: &[LayoutCell], at: usize, back: bool) -> i32 {
     middles.get(middles.len() / 2).map_or(place.top, |middle| middle - place.size.height / 2)
 }
 
-/// Puts a column in its order as near to what is wanted as it goes: what collides is moved together as one block, to
-/// the mean of what its parts want.
+/// Puts the cells of a column as near to their wanted heights as possible, in their order. Cells that collide are moved
+/// together as one block, to the mean of their wanted heights.
 fn settle(places: &mut [LayoutCell], column: &[usize], wanted: &[i32]) {
-    // First place, end, sum of what its parts want of its top, how many.
+    // Of each block: the first place, the end, the sum of the wanted tops, and the number of cells.
     let mut blocks: Vec<(i64, i64, i64, i64)> = Vec::new();
     let mut sizes: Vec<usize> = Vec::new();
     for (at, want) in column.iter().zip(wanted) {
@@ -341,7 +343,7 @@ fn settle(places: &mut [LayoutCell], column: &[usize], wanted: &[i32]) {
             }
             blocks.pop();
             size += sizes.pop().unwrap_or(0);
-            // The parts of the lower block want its top, less what is above them now.
+            // The cells of the lower block want its top, minus the heights of the cells that are above them now.
             let sum = above.2 + block.2 - block.3 * above.1;
             let count = above.3 + block.3;
             block = (sum.div_euclid(count), above.1 + block.1, sum, count);
@@ -391,7 +393,7 @@ fn drawn(
                     }
                 }
                 Item::Label(at) | Item::Pass(at) => {
-                    // The line of a label is under it.
+                    // The line is drawn under its label.
                     let line = if matches!(place.item, Item::Label(_)) { area.bottom } else { area.middle() };
                     if let (Item::Label(_), Some(route)) = (place.item, layout.routes.get_mut(at)) {
                         route.label = area;
@@ -409,7 +411,7 @@ fn drawn(
         let Some((from, to)) = ends else { continue };
         let (Some(begin), Some(end)) = (layout.boxes.get(*from), layout.boxes.get(*to)) else { continue };
         let mut points = vec![(begin.right, begin.middle())];
-        // A box may be narrower than its column: the line goes straight to the end of it.
+        // A box may be narrower than its column: the line goes straight on to the column's edge.
         let column = passed.get(at).and_then(|passed| passed.first()).map_or(begin.right, |(_, left, _)| left - GAP);
         points.push((column.max(begin.right), begin.middle()));
         for (line, left, right) in passed.get(at).into_iter().flatten() {
@@ -428,7 +430,7 @@ fn drawn(
     layout
 }
 
-/// Boxes without arrows stand in rows under the others.
+/// Puts boxes without arrows in rows below the others.
 fn alone(boxes: &[Size], places: &[LayoutCell], layout: &mut Layout) {
     let placed: Vec<usize> =
         places.iter().filter_map(|place| if let Item::Box(at) = place.item { Some(at) } else { None }).collect();
@@ -465,7 +467,7 @@ mod tests {
         one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom
     }
 
-    /// What must hold of every layout.
+    /// Checks what must be true for every layout.
     fn check(boxes: &[Size], arrows: &[Arrow]) -> Result<Layout, String> {
         let layout = lay(boxes, arrows);
         let drawn = layout.routes.iter().filter(|route| !route.points.is_empty());
@@ -489,7 +491,7 @@ mod tests {
             if !touches(from, *x, *y) || !touches(to, *to_x, *to_y) {
                 return Err(format!("{arrow:?} begins or ends in the air: {:?}", route.points));
             }
-            // What is straight passes no box, what is not lies between columns.
+            // A straight line crosses no box; any other line is between columns.
             for pair in route.points.windows(2) {
                 let line = Area {
                     left: pair[0].0.min(pair[1].0),

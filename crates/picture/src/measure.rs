@@ -1,10 +1,10 @@
-//! How wide a text will be at most: the reader's fonts are not known, so the estimate is on the wide side.
+//! Estimates how wide a text is at most. The reader's fonts are not known, so the estimate is on the wide side.
 
-/// The fonts of sentences. The first one that the reader has is used.
+/// The fonts for sentences. The reader's browser uses the first one that it has.
 pub(crate) const SANS: &str =
     "system-ui, -apple-system, 'Segoe UI', Roboto, 'Hiragino Sans', 'Noto Sans JP', 'Yu Gothic UI', sans-serif";
 
-/// A way of writing. All sizes are in units of the figure, which are pixels at its natural width.
+/// A font and size. All sizes are in units of the figure, which are pixels at its natural width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Face {
     /// Sentences.
@@ -42,7 +42,8 @@ impl Face {
         (thousandths * self.size() + 999) / 1000
     }
 
-    /// In thousandths of the size; those of DejaVu Sans, the widest of the usual fonts, and more.
+    /// Returns the width of a character in thousandths of the size: that of DejaVu Sans, the widest of the usual fonts,
+    /// or more.
     fn advance(self, character: char) -> i32 {
         let plain = match character {
             wide if very_wide(wide) => 5000,
@@ -61,7 +62,7 @@ impl Face {
         if self.is_bold() && !self.is_code() { plain * 9 / 8 } else { plain }
     }
 
-    /// The text in at most `lines_max` lines, broken at spaces where there are any; the last is shortened.
+    /// Breaks a text into at most `lines_max` lines, at spaces if possible. The last line is shortened.
     pub(crate) fn wrap(self, text: &str, width_max: i32, lines_max: usize) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = text.to_owned();
@@ -84,7 +85,7 @@ impl Face {
         lines
     }
 
-    /// The text, or as much of its beginning and its end as fits.
+    /// Returns the text, or as much of its beginning and its end as fits.
     pub(crate) fn shorten(self, text: &str, width_max: i32) -> String {
         if self.width(text) <= width_max {
             return text.to_owned();
@@ -108,7 +109,7 @@ impl Face {
     }
 }
 
-/// Signs that fonts draw as wide as a word.
+/// Whether fonts draw this character as wide as a word.
 fn very_wide(character: char) -> bool {
     matches!(character, '\u{a9c1}'..='\u{a9cf}' | '\u{2e3a}' | '\u{2e3b}' | '\u{fdf0}'..='\u{fdff}' | '\u{12000}'..='\u{1254f}')
 }

@@ -12,7 +12,7 @@ use steps::{LABEL_CHARS_MAX, NOTE_CHARS_MAX, Step};
 pub use steps::Sequence;
 
 impl Sequence {
-    /// The diagram in Mermaid's language. Valid whatever the labels contain.
+    /// Writes the diagram in Mermaid's language. Valid whatever the labels contain.
     pub fn to_mermaid(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "---\ntitle: \"{}\"\n---\nsequenceDiagram", plain(&self.title));
@@ -37,13 +37,13 @@ impl Sequence {
 }
 
 impl Sequence {
-    /// The diagram as a picture, legible in light and dark. Valid whatever the labels contain.
+    /// Writes the diagram as SVG, legible in light and dark. Valid whatever the labels contain.
     pub fn to_svg(&self) -> String {
         svg::figure(self).to_svg(&self.title)
     }
 }
 
-/// A label of this diagram.
+/// Cleans a label of this diagram.
 fn plain(text: &str) -> String {
     label::mermaid(text, LABEL_CHARS_MAX)
 }

@@ -1,4 +1,4 @@
-//! Questions about a map: how sections are named, and what goes wrong.
+//! Questions about a map: how sections are found by name, and the errors.
 
 use serde::Serialize;
 
@@ -7,54 +7,54 @@ use sekisho_protocol::label;
 use crate::bounds::{LINES_MAX, LINES_MIN, PACK_BYTES_MIN};
 use crate::graph::Graph;
 
-/// How many candidates an error names.
+/// How many candidates an error names at most.
 const CANDIDATES_MAX: usize = 8;
-/// What separates the parts of a path.
+/// The separator between the titles in a path.
 const SEPARATOR: &str = " › ";
 
 /// Why a question about a map could not be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// Several sections have this name.
+    /// Several sections have this name or title.
     #[error("`{section}` may be {candidates}: name one by its anchor, number or whole title")]
     Ambiguous {
-        /// What was asked for.
+        /// The name that was asked for.
         section: String,
-        /// What it may be.
+        /// The sections that it may mean.
         candidates: String,
     },
-    /// The bound is out of bounds.
+    /// The number of lines is out of bounds.
     #[error("{given} lines cannot be drawn: ask for {LINES_MIN} to {LINES_MAX}")]
     Lines {
-        /// What was asked for.
+        /// The number that was asked for.
         given: usize,
     },
-    /// The pack is too small.
+    /// The size of the pack is below its minimum.
     #[error("{given} bytes hold nothing: ask for at least {PACK_BYTES_MIN}")]
     Size {
-        /// What was asked for.
+        /// The size that was asked for, in bytes.
         given: usize,
     },
     /// No section has this name.
     #[error("there is no section `{section}`: there are {candidates}")]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         section: String,
-        /// What there is.
+        /// Sections with similar names, or the most central ones.
         candidates: String,
     },
 }
 
-/// A link to what is not there.
+/// A link whose target does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BrokenLink {
-    /// Where it is.
+    /// The section that contains the link.
     pub section: String,
-    /// As it is written.
+    /// The target as it is written.
     pub target: String,
 }
 
-/// The section of this anchor, number or title, or whose title begins so, if there is only one.
+/// Finds the section with this anchor, number or title, or the only one whose title begins with the name.
 pub(crate) fn find(graph: &Graph, name: &str) -> Result<usize, AskError> {
     let wanted = name.trim().trim_start_matches('#').to_lowercase();
     let sections = || graph.nodes.iter().enumerate().map(|(at, node)| (at, &node.text));
@@ -84,7 +84,7 @@ pub(crate) fn find(graph: &Graph, name: &str) -> Result<usize, AskError> {
             }
         }
     }
-    // What holds the word, or else what is most central.
+    // The sections whose titles contain the name; if there are none, the most central sections.
     let mut near: Vec<usize> = sections()
         .filter(|(_, text)| !wanted.is_empty() && text.title.to_lowercase().contains(&wanted))
         .map(|(at, _)| at)
@@ -107,7 +107,7 @@ fn listed(graph: &Graph, sections: impl ExactSizeIterator<Item = usize>) -> Stri
     format!("{}{rest}", named.join(", "))
 }
 
-/// Anchor and title.
+/// Returns a section's anchor and title.
 fn named(graph: &Graph, section: usize) -> String {
     let Some(text) = graph.text(section) else { return String::new() };
     match text.anchors.first() {
@@ -117,7 +117,7 @@ fn named(graph: &Graph, section: usize) -> String {
     }
 }
 
-/// Where a section stands: `Authorization › Access Token Usage › Token Handling`.
+/// Returns the path of a section: `Authorization › Access Token Usage › Token Handling`.
 pub(crate) fn path(graph: &Graph, section: usize) -> String {
     let mut titles: Vec<&str> =
         graph.ancestors(section).filter_map(|at| graph.text(at)).map(|text| text.title.as_str()).collect();

@@ -1,14 +1,14 @@
-//! What is defined where: from sentences that say what something is, in English and Japanese.
+//! Finds the terms that a text defines, from sentences that say what something is, in English and Japanese.
 
 use std::ops::Range;
 
-/// A term is a few words.
+/// The longest term, in characters: a term is a few words.
 const TERM_CHARS_MAX: usize = 60;
-/// One block defines a few terms, not a dictionary.
+/// The highest number of terms in one block: a block defines a few terms, not a dictionary.
 const TERMS_MAX: usize = 16;
-/// As is what may stand before a term that is set off: `A protected *MCP server* acts as …`.
+/// The longest text before a marked term, in bytes: `A protected *MCP server* acts as …`.
 const BEFORE_BYTES_MAX: usize = 24;
-/// Words that follow a term that is set off, and say what it is.
+/// Words that follow a marked term (bold, italic or code) and introduce its meaning.
 const SAYS: [&str; 14] = [
     "is a ",
     "is an ",
@@ -25,10 +25,10 @@ const SAYS: [&str; 14] = [
     "are defined as ",
     "is responsible for ",
 ];
-/// Words that define by themselves, so that what stands before needs no marks.
+/// Words that are enough for a definition: the term before them needs no mark.
 const DEFINES: [&str; 6] =
     [" means ", " is defined as ", " are defined as ", " refers to ", " denotes ", " is referred to as "];
-/// What is set off to be noticed, not to be defined.
+/// Texts that are marked to be noticed, and are not terms.
 const NOTICES: [&str; 16] = [
     "note",
     "important",
@@ -48,7 +48,7 @@ const NOTICES: [&str; 16] = [
     "see also",
 ];
 
-/// The terms that a block defines. `marks` are the pieces of it that are set off.
+/// Returns the terms that a block defines. `marks` are its marked pieces: bold, italic or code.
 pub(crate) fn of_block(text: &str, marks: &[Range<usize>], item: bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut add = |term: &str| {
@@ -67,7 +67,7 @@ pub(crate) fn of_block(text: &str, marks: &[Range<usize>], item: bool) -> Vec<St
         let spoken = after.trim_start();
         let begins = before.len() <= BEFORE_BYTES_MAX && is_article(before);
         let says = SAYS.iter().any(|says| spoken.starts_with(says));
-        // `**term**: what it is`, as an entry of a list.
+        // An entry of a list: `**term**: its meaning`.
         let colon = item && before.is_empty() && (after.starts_with(':') || term.ends_with(':'));
         let japanese = spoken.starts_with("とは") || spoken.starts_with("をいう") || spoken.starts_with("と呼ぶ");
         if (begins && (says || colon)) || japanese {
@@ -87,7 +87,8 @@ pub(crate) fn of_block(text: &str, marks: &[Range<usize>], item: bool) -> Vec<St
     found
 }
 
-/// A term as it is looked for: without its article, a few words, no number. `None` if it is none.
+/// Returns a term in the form in which it is searched: a few words without an article, and not a number. `None` if the
+/// text is not a term.
 pub(crate) fn fit(term: &str) -> Option<String> {
     let mut term = term.trim().trim_matches(['"', '“', '”', '`', '「', '」', '『', '』', ':', '：', '.', ',']).trim();
     for article in ["a ", "an ", "the ", "this ", "the term ", "by "] {
@@ -105,7 +106,7 @@ pub(crate) fn fit(term: &str) -> Option<String> {
     (fits && !term.contains(['\n', '。', '、', ';'])).then(|| term.to_owned())
 }
 
-/// What opens the block in quotes: `"Token passthrough" is …`.
+/// Returns the quoted text at the start of a block: `"Token passthrough" is …`.
 fn quoted(text: &str) -> Option<Range<usize>> {
     let open = text.find(['"', '“']).filter(|at| *at <= BEFORE_BYTES_MAX)?;
     let from = open + text.get(open..)?.chars().next()?.len_utf8();
@@ -113,14 +114,14 @@ fn quoted(text: &str) -> Option<Range<usize>> {
     Some(from..from + length)
 }
 
-/// Nothing, or an article and a word: `A protected`.
+/// Whether a text is empty, or an article with at most two words after it: `A protected`.
 fn is_article(before: &str) -> bool {
     let words: Vec<&str> = before.split_whitespace().collect();
     let first = words.first().map(|word| word.to_lowercase()).unwrap_or_default();
     words.is_empty() || (words.len() <= 3 && matches!(first.as_str(), "a" | "an" | "the" | "by" | "term" | "this"))
 }
 
-/// `It means`, `this refers to`: said of what was named before.
+/// Whether a subject refers to something named before: `It means`, `this refers to`.
 fn is_reference(subject: &str) -> bool {
     let first = subject.split(' ').next().unwrap_or_default().to_lowercase();
     matches!(
@@ -141,7 +142,7 @@ fn is_reference(subject: &str) -> bool {
     )
 }
 
-/// 「…」とは, …とは、, 以下「…」という, 「…」をいう.
+/// Finds terms in the Japanese forms 「…」とは, …とは、, 以下「…」という, 「…」をいう.
 fn japanese(text: &str, add: &mut impl FnMut(&str)) {
     if text.is_ascii() {
         return;
@@ -150,7 +151,7 @@ fn japanese(text: &str, add: &mut impl FnMut(&str)) {
         for (opened, rest) in
             sentence.match_indices('「').filter_map(|(at, open)| sentence.get(at + open.len()..).map(|rest| (at, rest)))
         {
-            // A term is short: what is not closed soon is none.
+            // A term is short: if the closing quote does not follow soon, the text is not one.
             let rest = rest.get(..rest.floor_char_boundary(4 * TERM_CHARS_MAX)).unwrap_or_default();
             let Some((term, after)) = rest.split_once('」') else { continue };
             let named = sentence.get(..opened).unwrap_or_default().ends_with("以下")
@@ -171,7 +172,7 @@ fn japanese(text: &str, add: &mut impl FnMut(&str)) {
     }
 }
 
-/// Headings that every document has: they name no term.
+/// Headings that occur in every document, and so name no term.
 const GENERIC: [&str; 64] = [
     "introduction",
     "overview",
@@ -239,14 +240,15 @@ const GENERIC: [&str; 64] = [
     "まとめ",
 ];
 
-/// The term that a heading names: several words, or one that Japanese writes as such; nothing that every document has.
+/// Returns the term that a heading names: several words, or one in Japanese script. Headings of every document are left
+/// out.
 pub(crate) fn of_title(title: &str) -> Option<String> {
     let plain: String = title.chars().filter(|character| !matches!(character, '\'' | '’' | '`')).collect();
     let lower = plain.to_lowercase();
     if GENERIC.contains(&lower.as_str()) || lower.contains('?') {
         return None;
     }
-    // `Server-Side Request Forgery (SSRF)` is named without its short form.
+    // The term is the long form: `Server-Side Request Forgery (SSRF)` without `(SSRF)`.
     let plain = plain.split_once(" (").map_or(plain.as_str(), |(long, _)| long);
     let term = fit(plain)?;
     let enough = if term.is_ascii() { term.contains(' ') } else { term.chars().count() >= 3 };

@@ -1,7 +1,7 @@
-//! What changed between two revisions: sections by path and title, demands by their words.
+//! The changes between two revisions: sections are compared by path and title, demands by their words.
 //!
-//! Sections of the same path are the same section. Of those that remain, a title that stands once on either side is the
-//! same section in another place, and so are two whose text has most sentences in common.
+//! Sections with the same path are the same section. Among the others, a title that occurs once in each revision is the
+//! same section, moved; so are two sections that have most of their sentences in common.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -18,34 +18,34 @@ use crate::map::Map;
 use crate::normative::{self, Requirement, cell};
 use crate::sentences::Keyword;
 
-/// How many demands of one section are compared word by word.
+/// How many demands of one section are compared word by word at most.
 const COMPARED_MAX: usize = 200;
-/// A demand is the same, changed, if this share of its words stayed, in hundredths.
+/// The share of equal words from which two demands count as the same one, changed. In hundredths.
 const ALIKE: usize = 60;
-/// A section is the same if this share of its sentences stayed, in hundredths.
+/// The share of equal sentences from which two sections count as the same one. In hundredths.
 const SAME: usize = 50;
 const LABEL_CHARS_MAX: usize = 56;
 
-/// What changed between two revisions.
+/// The changes between two revisions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// Sections that changed, in the order of the text.
+    /// The sections that changed, in the order of the text.
     pub sections: Vec<SectionChange>,
     /// Demands that changed.
     pub sentences: Vec<SentenceChange>,
-    /// How many sections are the same.
+    /// How many sections did not change.
     pub unchanged: usize,
 }
 
-/// How something changed.
+/// A kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// It is new.
     Added,
-    /// Its text is another.
+    /// Its text has changed.
     Changed,
-    /// It stands elsewhere, or has another title.
+    /// It is in another place, or has another title.
     Moved,
     /// It is gone.
     Removed,
@@ -54,32 +54,32 @@ pub enum Change {
 /// A section that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SectionChange {
-    /// How.
+    /// The kind of change.
     pub change: Change,
-    /// The titles down to it: as it is, or as it was if it is gone.
+    /// The path of the section: the new one, or the old one if it was removed.
     pub section: String,
-    /// What it was, if it moved.
+    /// The old path, if it moved.
     pub before: Option<String>,
-    /// Whether the text of one that moved is another, too.
+    /// Whether a section that moved also has another text.
     pub rewritten: bool,
-    /// Of the document in which it stands.
+    /// The name of its document.
     pub document: String,
-    /// Demands added, changed and removed in it.
+    /// How many demands were added, changed and removed in it.
     pub demands: usize,
 }
 
 /// A demand that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SentenceChange {
-    /// How.
+    /// The kind of change.
     pub change: Change,
     /// The section.
     pub section: String,
-    /// How strongly it demands, or did.
+    /// How strong the demand is, or was before it was removed.
     pub keyword: Keyword,
-    /// What it says, or said if it is gone.
+    /// The sentence, or the old one if it was removed.
     pub sentence: String,
-    /// What it said before, if it changed.
+    /// The old sentence, if it changed.
     pub before: Option<String>,
 }
 
@@ -137,12 +137,12 @@ pub fn diff(before: &Map, after: &Map) -> Difference {
     Difference { sections, sentences, unchanged }
 }
 
-/// A path without its document, which may have another name.
+/// Returns a path without its document, which may have another name in the other revision.
 fn inner(path: &str) -> &str {
     path.split_once(" › ").map_or("", |(_, inner)| inner)
 }
 
-/// Which sections are the same: before and after.
+/// Returns the pairs of sections that are the same: the one before and the one after.
 fn pairs(before: &Graph, after: &Graph) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     let mut old: Vec<usize> = (0..before.nodes.len()).collect();
@@ -177,7 +177,7 @@ fn pairs(before: &Graph, after: &Graph) -> Vec<(usize, usize)> {
     let within = |graph: &Graph, at: usize| slug(inner(&ask::path(graph, at)));
     round(&|at| within(before, at), &|at| within(after, at));
     round(&|at| title(before, at), &|at| title(after, at));
-    // A revision may name its documents anew: if there is one on either side, they are the same.
+    // A revision may rename its document: if there is one on each side, they are the same.
     let roots = |graph: &Graph, open: &[usize]| -> Vec<usize> {
         open.iter().copied().filter(|at| graph.nodes.get(*at).is_some_and(|node| node.parent.is_none())).collect()
     };
@@ -191,7 +191,7 @@ fn pairs(before: &Graph, after: &Graph) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// Sections of other titles with mostly the same sentences. A sentence that stands in several says nothing.
+/// Pairs sections with other titles that have most sentences in common. A sentence in several sections does not count.
 fn alike(before: &Graph, after: &Graph, old: &[usize], new: &[usize]) -> Vec<(usize, usize)> {
     let sentences = |graph: &Graph, at: usize| -> Vec<String> {
         graph
@@ -226,12 +226,12 @@ fn alike(before: &Graph, after: &Graph, old: &[usize], new: &[usize]) -> Vec<(us
     pairs
 }
 
-/// A text without the difference that line breaks make.
+/// Returns a text with every white space as one space, so that line breaks make no difference.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The demands by section, each sentence and keyword once.
+/// Returns the demands by section, with each sentence and keyword once.
 fn demands(map: &Map) -> HashMap<usize, Vec<Requirement>> {
     let mut by_path: HashMap<(String, String), usize> = HashMap::new();
     for at in 0..map.graph.nodes.len() {
@@ -246,7 +246,7 @@ fn demands(map: &Map) -> HashMap<usize, Vec<Requirement>> {
     found
 }
 
-/// The demands of one section before and after.
+/// Compares the demands of one section before and after.
 fn compare(section: &str, old: Vec<Requirement>, new: Vec<Requirement>) -> Vec<SentenceChange> {
     let key = |row: &Requirement| (row.keyword, words(&row.sentence));
     let known: HashSet<_> = old.iter().map(key).collect();
@@ -277,13 +277,13 @@ fn compare(section: &str, old: Vec<Requirement>, new: Vec<Requirement>) -> Vec<S
     changes
 }
 
-/// How many of the words two sentences share, in hundredths.
+/// Returns how many words two sentences have in common, in hundredths.
 fn likeness(one: &str, other: &str) -> usize {
     let set = |text: &str| -> HashSet<String> {
         if text.is_ascii() || text.contains(' ') {
             text.split(' ').map(str::to_lowercase).collect()
         } else {
-            // Japanese has no spaces: its pairs of characters stand for words.
+            // Japanese has no spaces: pairs of characters are used as words.
             text.chars().zip(text.chars().skip(1)).map(|(a, b)| format!("{a}{b}")).collect()
         }
     };
@@ -299,21 +299,21 @@ impl Difference {
         (sections, sentences)
     }
 
-    /// What changed most, in so many lines, as a Mermaid flowchart.
+    /// Writes the largest changes, in at most this many lines, as a Mermaid flowchart.
     pub fn to_mermaid(&self, lines: usize) -> Result<String, AskError> {
         if !(LINES_MIN..=LINES_MAX).contains(&lines) {
             return Err(AskError::Lines { given: lines });
         }
         let chars = (7_500 / lines).clamp(24, LABEL_CHARS_MAX);
         let mut order: Vec<&SectionChange> = self.sections.iter().collect();
-        // Demands weigh most; of equals, what is new or gone before what is only other.
+        // Sections with most changed demands come first; among equals, those that were added or removed.
         let weigh = |change: &SectionChange| match change.change {
             Change::Added | Change::Removed => 2,
             Change::Changed => 1,
             Change::Moved => 0,
         };
         order.sort_by_key(|change| std::cmp::Reverse((change.demands, weigh(change))));
-        // Two lines around each kind, one at the beginning, one for the note, four for the colours.
+        // Two lines around each kind of change, one at the beginning, one for the note, four for the colours.
         let room = lines.saturating_sub(1 + 1 + if lines >= 20 { 4 + 8 } else { 8 });
         let shown: Vec<&SectionChange> = order.into_iter().take(room).collect();
         let mut out = String::from("flowchart LR\n");
@@ -365,7 +365,7 @@ impl Difference {
         )
     }
 
-    /// All that changed, as a list in Markdown.
+    /// Writes all changes as a list in Markdown.
     pub fn to_markdown(&self) -> String {
         let mut out = format!("{} Unchanged: {} sections.\n", self.summary(), self.unchanged);
         let named = |change: Change| match change {

@@ -1,4 +1,4 @@
-//! What every reader makes of a text: sections in their order, each with its prose, links, definitions and steps.
+//! A document as every reader builds it: sections in their order, each with its prose, links, definitions and steps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -9,86 +9,87 @@ use crate::definitions;
 use crate::sentences::{self, Sentence};
 use crate::source::Kind;
 
-/// What a section is called that explains terms.
+/// Words in the title of a section that explains terms.
 const GLOSSARIES: [&str; 8] = ["term", "glossary", "definition", "concept", "vocabulary", "用語", "定義", "言葉"];
-/// How many terms share one meaning.
+/// How many terms can share one meaning.
 const TERMS_MAX: usize = 16;
-/// How deep lists are told apart.
+/// How many levels of nested lists are distinguished.
 const DEPTH_MAX: usize = 16;
 /// The longest title that is kept, in characters.
 const TITLE_CHARS_MAX: usize = 200;
 
-/// One document, its sections in order. The first section is the document itself, with what stands before any heading.
+/// One document with its sections in order. The first section is the document itself, with the text before any heading.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) sections: Vec<Section>,
-    /// What the labels of its bibliography stand for: `RFC6749` → `RFC 6749`.
+    /// The meanings of the labels in its bibliography: `RFC6749` → `RFC 6749`.
     pub(crate) labels: BTreeMap<String, String>,
-    /// The number of the RFC that this is.
+    /// The number of the document, if it is an RFC.
     pub(crate) rfc: Option<u32>,
 }
 
-/// One heading with the text up to the next.
+/// A heading with the text up to the next heading.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Section {
-    /// 0 for the document itself.
+    /// The level of the heading; 0 for the document itself.
     pub(crate) level: u8,
     pub(crate) parent: Option<usize>,
-    /// `4.1`, `A.2`, `第3条`; empty where there is none.
+    /// The number of the section, such as `4.1`, `A.2`, `第3条`; may be empty.
     pub(crate) number: String,
     pub(crate) title: String,
     pub(crate) anchors: Vec<String>,
-    /// Its own text as it was written, without its subsections.
+    /// The section's own text as it was written, without its subsections.
     pub(crate) source: String,
-    /// Its sentences as plain text, one block a line; code and pictures are left out.
+    /// The section's sentences as plain text, one block a line; code and pictures are left out.
     pub(crate) prose: String,
     pub(crate) sentences: Vec<Sentence>,
     pub(crate) links: Vec<Link>,
     pub(crate) definitions: Vec<Definition>,
-    /// Entries of definition lists: where in the prose each stands, and the terms that it is the meaning of.
+    /// Entries of definition lists: the place of each in the prose, and the terms that it explains.
     pub(crate) entries: Vec<(Range<usize>, String)>,
-    /// Ordered lists: where each item stands in the prose.
+    /// Ordered lists: the place of each item in the prose.
     pub(crate) steps: Vec<Vec<Range<usize>>>,
-    /// A bibliography: it names outside documents and says nothing of its own.
+    /// Whether it is a bibliography, which names outside documents and says nothing of its own.
     pub(crate) bibliography: bool,
 }
 
-/// A link as it is written, and where its text stands in the prose.
+/// A link as it is written, and the place of its text in the prose.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     pub(crate) at: Range<usize>,
     pub(crate) target: String,
 }
 
-/// A term, and where in the prose its meaning is said.
+/// A term, and the place of its meaning in the prose.
 #[derive(Debug, Clone)]
 pub(crate) struct Definition {
     pub(crate) term: String,
     pub(crate) at: Range<usize>,
     pub(crate) rank: Rank,
-    /// It is a sign, such as the name of a parameter, that looks like an ordinary word: only quoted it is meant.
+    /// Whether the term is a symbol, such as the name of a parameter, that looks like an ordinary word. If so, only its
+    /// quoted uses count.
     pub(crate) sign: bool,
 }
 
-/// How surely a section defines a term.
+/// How certain it is that a section defines a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// A heading names it.
+    /// A heading names the term.
     Heading,
-    /// A sentence says what it is.
+    /// A sentence says what the term means.
     Sentence,
-    /// A definition list, a glossary.
+    /// A definition list or a glossary explains the term.
     List,
 }
 
-/// What a piece of text is.
+/// The kind of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Block {
-    /// One entry of a list; `number` if it is ordered, `depth` 1 for the outermost.
+    /// An entry of a list. `number` is set if the list is ordered; `depth` is 1 for the outermost list.
     Item { number: Option<u64>, depth: usize },
-    /// What a term means.
+    /// The meaning of a term.
     Meaning,
     /// A paragraph, or a cell of a table.
     Paragraph,
@@ -97,32 +98,32 @@ pub(crate) enum Block {
 }
 
 impl Section {
-    /// A piece of its prose.
+    /// Returns a part of the section's prose.
     pub(crate) fn part(&self, range: &Range<usize>) -> &str {
         self.prose.get(range.clone()).unwrap_or_default()
     }
 
-    /// Whether it says anything itself.
+    /// Whether the section has any text of its own.
     pub(crate) fn speaks(&self) -> bool {
         !self.prose.is_empty() && !self.bibliography
     }
 }
 
-/// Collects what a reader meets, in the order of the text.
+/// Builds a document from the parts that a reader finds, in the order of the text.
 #[derive(Debug)]
 pub(crate) struct Builder {
     document: Document,
     slugs: HashMap<String, usize>,
     block: Option<Open>,
-    /// By depth of list: the sentence before it that ends with a colon.
+    /// For each depth of list: the sentence before it that ends with a colon.
     leads: Vec<Option<usize>>,
     terms: Vec<String>,
     last_number: Option<u64>,
-    /// The document says how it is called.
+    /// Whether the document names its own title.
     titled: bool,
 }
 
-/// The block that is being written.
+/// The block that is being read.
 #[derive(Debug)]
 struct Open {
     block: Block,
@@ -149,7 +150,7 @@ impl Builder {
         }
     }
 
-    /// The title of the whole document.
+    /// Sets the title of the whole document.
     pub(crate) fn title(&mut self, title: &str) {
         if let Some(root) = self.document.sections.first_mut().filter(|_| !title.trim().is_empty()) {
             root.title = clean(title, TITLE_CHARS_MAX);
@@ -161,12 +162,12 @@ impl Builder {
         self.document.rfc = Some(number);
     }
 
-    /// What a label in brackets stands for.
+    /// Sets the meaning of a label in brackets.
     pub(crate) fn label(&mut self, label: &str, name: String) {
         self.document.labels.insert(label.to_owned(), name);
     }
 
-    /// Another name of the section that is open.
+    /// Adds another name of the open section.
     pub(crate) fn anchor(&mut self, anchor: &str) {
         let anchor = anchor.trim();
         if !anchor.is_empty() {
@@ -178,8 +179,7 @@ impl Builder {
         self.section().bibliography = true;
     }
 
-    /// A heading: a new section under the nearest one of a lower level. Without a number given, one is looked for in
-    /// the title.
+    /// Begins a new section under the nearest one of a lower level. If no number is given, the title may contain one.
     pub(crate) fn heading(&mut self, level: u8, title: &str, number: Option<&str>) {
         self.end();
         self.leads.clear();
@@ -205,12 +205,12 @@ impl Builder {
         self.document.sections.push(section);
     }
 
-    /// Adds to the text as it was written.
+    /// Adds to the open section's text as it was written.
     pub(crate) fn source(&mut self, text: &str) {
         self.section().source.push_str(text);
     }
 
-    /// Begins a piece of text; one that is open ends.
+    /// Begins a block. An open block ends.
     pub(crate) fn begin(&mut self, block: Block) {
         self.end();
         self.block =
@@ -221,12 +221,12 @@ impl Builder {
         self.block.is_some()
     }
 
-    /// What the open block says so far.
+    /// Returns the text of the open block so far.
     pub(crate) fn open_text(&self) -> Option<&str> {
         self.block.as_ref().map(|open| open.text.as_str())
     }
 
-    /// Text of the open block, or of a paragraph that begins here. Of white space, one space stays.
+    /// Adds text to the open block, or to a new paragraph. White space becomes one space.
     pub(crate) fn text(&mut self, text: &str) {
         if self.block.is_none() {
             if text.trim().is_empty() {
@@ -244,7 +244,7 @@ impl Builder {
         }
     }
 
-    /// What follows is set off: bold, italic, code.
+    /// Begins a marked piece of text: bold, italic or code.
     pub(crate) fn mark(&mut self) {
         if let Some(open) = &mut self.block
             && open.mark.is_none()
@@ -262,7 +262,7 @@ impl Builder {
         }
     }
 
-    /// What follows is the text of a link.
+    /// Begins the text of a link.
     pub(crate) fn link(&mut self, target: &str) {
         if self.block.is_none() {
             self.begin(Block::Paragraph);
@@ -280,7 +280,7 @@ impl Builder {
         }
     }
 
-    /// Ends the open block: its sentences, links, definitions and its place in a list go to the section.
+    /// Ends the open block, and adds its sentences, links, definitions and list entry to the section.
     pub(crate) fn end(&mut self) {
         self.unlink();
         self.unmark();
@@ -321,7 +321,7 @@ impl Builder {
             at: (link.at.start + from).min(whole.end)..(link.at.end + from).min(whole.end),
             target: link.target,
         }));
-        // `**term**: …` explains a term where terms are explained; elsewhere it is only a way to begin an entry.
+        // `**term**: …` is a definition in a section that explains terms; elsewhere it is only a style for entries.
         let title = section.title.to_lowercase();
         let explains = GLOSSARIES.iter().any(|word| title.contains(word)) || text.starts_with('`');
         let item = matches!(open.block, Block::Item { .. }) && explains;
@@ -351,7 +351,8 @@ impl Builder {
         self.leads.push(if colon { last } else { lead });
     }
 
-    /// The document. A single heading at the top that holds all others is the document's own.
+    /// Returns the document. If there is a single heading at the top that contains all others, it becomes the document
+    /// itself.
     pub(crate) fn finish(mut self) -> Document {
         self.end();
         let sections = &self.document.sections;
@@ -383,19 +384,19 @@ impl Builder {
     }
 }
 
-/// `state`, `scope`: a word that prose uses for itself.
+/// Whether a term is a plain word, such as `state` or `scope`, that prose also uses in its ordinary sense.
 fn is_plain_word(term: &str) -> bool {
     term.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
-/// The name of a file without its folders and ending.
+/// Returns the name of a file without its folders and its extension.
 pub(crate) fn stem(name: &str) -> &str {
     let file = name.trim_end_matches('/').rsplit(['/', '\\']).next().unwrap_or(name);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     if stem.is_empty() { name } else { stem }
 }
 
-/// How a title is written in a link, as GitHub and most generators have it.
+/// Returns a title as it is written in links, by the rules of GitHub and most generators.
 pub(crate) fn slug(title: &str) -> String {
     let kept = title.chars().filter_map(|character| match character {
         ' ' => Some('-'),
@@ -406,7 +407,8 @@ pub(crate) fn slug(title: &str) -> String {
     kept.flat_map(char::to_lowercase).collect()
 }
 
-/// `4.1. Title`, `A.2 Title`, `第3条 題`: the number and the rest. A bare `4 Title` has to have a point.
+/// Splits a title such as `4.1. Title`, `A.2 Title` or `第3条 題` into its number and the rest. A single number has to end
+/// with a point.
 fn numbered(title: &str) -> (String, String) {
     let none = || (String::new(), title.to_owned());
     let Some((word, rest)) = title.split_once([' ', '\u{3000}']) else { return none() };

@@ -1,4 +1,4 @@
-//! The graph: every section of every document, the terms, and how sections relate.
+//! The graph: every section of every document, the terms, and the relations between sections.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -7,7 +7,7 @@ use sekisho_protocol::diagram::RelationCounts;
 
 use crate::document::{Rank, Section};
 
-/// A section among all.
+/// A section of any document.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) document: usize,
@@ -21,52 +21,52 @@ pub(crate) struct Edge {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) counts: RelationCounts,
-    /// The terms it is about, rarest first.
+    /// The terms that the relation is about, rarest first.
     pub(crate) terms: Vec<usize>,
     pub(crate) weight: u64,
 }
 
-/// A document outside, and who presupposes it.
+/// A document that was not read, with the sections that refer to it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Outside {
     pub(crate) name: String,
-    /// Sections, and how often.
+    /// The sections that refer to it, with the number of references.
     pub(crate) from: BTreeMap<usize, u32>,
 }
 
-/// The graph, and what was met on the way.
+/// The graph, and the problems that were found while it was built.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
-    /// By section from which they lead, then by section to which.
+    /// The relations, sorted by the section from which they lead, then by the section to which they lead.
     pub(crate) edges: Vec<Edge>,
     pub(crate) outside: Vec<Outside>,
     pub(crate) terms: Vec<Term>,
-    /// Section and target.
+    /// Broken links: the section and the target of each.
     pub(crate) broken: Vec<(usize, String)>,
     pub(crate) terms_left_out: usize,
     pub(crate) relations_left_out: usize,
-    /// Titles that several sections have.
+    /// The titles that several sections have.
     pub(crate) repeated: HashSet<String>,
-    /// By section: how central it is (see `weight.rs`).
+    /// How central each section is (see `weight.rs`).
     pub(crate) weights: Vec<u64>,
 }
 
-/// A term.
+/// A term that sections define.
 #[derive(Debug, Clone)]
 pub(crate) struct Term {
     pub(crate) name: String,
     /// The sections that define it, each with the place of the definition.
     pub(crate) definers: Vec<(usize, Range<usize>)>,
     pub(crate) rank: Rank,
-    /// Only quoted it is meant.
+    /// Whether only quoted uses of the term count.
     pub(crate) sign: bool,
     /// In how many sections it is used.
     pub(crate) used_in: u32,
 }
 
 impl Graph {
-    /// From a section up to its document, itself first.
+    /// Returns a section and the sections that contain it, up to the document.
     pub(crate) fn ancestors(&self, section: usize) -> impl Iterator<Item = usize> {
         std::iter::successors(Some(section), |section| self.nodes.get(*section).and_then(|node| node.parent))
     }
@@ -75,7 +75,7 @@ impl Graph {
         self.nodes.get(section).map(|node| &node.text)
     }
 
-    /// The relations that lead away from a section.
+    /// Returns the relations that lead away from a section.
     pub(crate) fn edges_from(&self, section: usize) -> &[Edge] {
         let from = self.edges.partition_point(|edge| edge.from < section);
         let to = self.edges.partition_point(|edge| edge.from <= section);

@@ -1,8 +1,9 @@
-//! HTML, read as the stream of tags that `html5ever` makes of it. No tree is built: what is nested a million deep costs
-//! no more than what is not.
+//! Reads HTML as the stream of tags from `html5ever`. No tree is built, so deeply nested elements cost no more than
+//! others.
 //!
-//! `html5ever` compares each attribute of a tag with all attributes before it, as the standard demands (HTML §13.2.5.33), so
-//! that one tag with a million attributes would keep a processor busy for minutes. [`Attributes`] counts them first.
+//! `html5ever` compares each attribute of a tag with all attributes before it, as the standard demands (HTML
+//! §13.2.5.33). So one tag with a million attributes would keep a processor busy for minutes. [`Attributes`] counts
+//! them first.
 
 use std::cell::{Cell, RefCell};
 
@@ -13,7 +14,7 @@ use html5ever::tokenizer::{BufferQueue, Tag, TagKind, Token, TokenSink, TokenSin
 use crate::document::{Block, Builder, Document};
 use crate::source::Kind;
 
-/// Attributes of one tag. No page that a person wrote comes near it.
+/// The highest number of attributes of one tag. Pages that people write have far fewer.
 const ATTRIBUTES_MAX: usize = 256;
 
 /// A tag has more attributes than [`ATTRIBUTES_MAX`].
@@ -42,7 +43,7 @@ pub(crate) fn read(name: &str, text: &str) -> Result<Document, TooManyAttributes
         }
         tokenizer.sink.emitted.set(false);
         input.push_back(StrTendril::from_slice(piece));
-        // Without scripts, nothing stops the reading.
+        // No script runs here, so nothing interrupts the reading.
         while !input.is_empty() {
             let _ = tokenizer.feed(&input);
         }
@@ -55,17 +56,17 @@ pub(crate) fn read(name: &str, text: &str) -> Result<Document, TooManyAttributes
     Ok(reader.builder.finish())
 }
 
-/// A text cut before each `<` and behind each `>`.
+/// Cuts a text before each `<` and after each `>`.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive('>').flat_map(|part| {
         let at = part.find('<').filter(|at| *at > 0);
         let (first, rest) = part.split_at_checked(at.unwrap_or(0)).unwrap_or(("", part));
-        // What follows the first `<` may hold more of them.
+        // The rest may contain further `<`.
         std::iter::once(first).filter(|first| !first.is_empty()).chain(Opened(rest))
     })
 }
 
-/// The pieces of a text that begins with `<` or holds none.
+/// The pieces of a text that begins with `<` or contains none.
 struct Opened<'t>(&'t str);
 
 impl<'t> Iterator for Opened<'t> {
@@ -81,13 +82,13 @@ impl<'t> Iterator for Opened<'t> {
     }
 }
 
-/// What a piece of the text stands in, as far as no token of it was seen yet.
+/// Where in the markup a piece of text is, as long as no token of it was seen.
 enum Inside {
     /// A comment or a declaration.
     Comment,
     /// A tag.
     Tag(Attributes),
-    /// Neither.
+    /// Neither of them.
     Text,
 }
 
@@ -110,7 +111,7 @@ impl Inside {
     }
 }
 
-/// Counts the attributes of a tag, as the standard reads them (HTML §13.2.5.32 to §13.2.5.40).
+/// Counts the attributes of a tag by the rules of the standard (HTML §13.2.5.32 to §13.2.5.40).
 struct Attributes {
     count: usize,
     at: At,
@@ -135,7 +136,7 @@ impl Attributes {
             let next = match (self.at, byte) {
                 (At::DoubleQuoted, b'"') | (At::SingleQuoted, b'\'') => At::Between,
                 (At::DoubleQuoted | At::SingleQuoted, _) => self.at,
-                // The end of the tag. If it was none, the next attribute counts.
+                // The end of the tag. If it does not end the tag, the next attribute is counted.
                 (_, b'>') => At::Between,
                 (At::AfterName | At::BeforeValue, _) if space => self.at,
                 (At::Name, _) if space => At::AfterName,
@@ -159,7 +160,7 @@ impl Attributes {
 
 struct Sink {
     reader: RefCell<Reader>,
-    /// Whether a token came since this was last set to false. Errors are no tokens.
+    /// Whether a token arrived since this was last set to false. Errors do not count as tokens.
     emitted: Cell<bool>,
 }
 
@@ -190,11 +191,11 @@ struct Reader {
     /// The heading that is being read.
     heading: Option<(u8, Option<String>, String)>,
     title: Option<String>,
-    /// The lists that are open: the number of the next entry, where they are ordered.
+    /// The open lists: for an ordered list, the number of its next entry.
     lists: Vec<Option<u64>>,
-    /// What is left out up to its end, and how often it was opened within itself.
+    /// The element that is being left out, and how often it is nested in itself.
     skipped: Option<(String, usize)>,
-    /// The last id of something that is no heading: a heading that follows at once is meant.
+    /// The last id of an element that is not a heading. A heading right after it gets this id.
     id: Option<String>,
 }
 
@@ -321,7 +322,7 @@ impl Reader {
         }
     }
 
-    /// Code stays recognisable as such.
+    /// Puts backticks around code, so that it can be recognised in the prose.
     fn code(&mut self) {
         if self.heading.is_none() && self.title.is_none() {
             self.builder.text("`");
@@ -333,7 +334,7 @@ impl Reader {
         self.builder.begin(block);
     }
 
-    /// What a section says is, of HTML, the text that is seen.
+    /// Ends a block. For HTML, a section's source is its visible text.
     fn end(&mut self) {
         if let Some(text) = self.builder.open_text().filter(|text| !text.is_empty()) {
             let text = format!("{}\n\n", text.trim_end());
@@ -343,7 +344,7 @@ impl Reader {
     }
 }
 
-/// What follows such a tag is no HTML, up to its end.
+/// Tells the tokenizer that the content of such an element is not HTML.
 fn raw(name: &str) -> TokenSinkResult<()> {
     match name {
         "script" => TokenSinkResult::RawData(RawKind::ScriptData),
@@ -412,7 +413,7 @@ mod tests {
         }
     }
 
-    /// ATK-244: the attributes of a tag are counted however they are written, and nothing else is counted as one.
+    /// ATK-244: all attributes of a tag are counted, however they are written, and nothing else is.
     #[test]
     fn a_tag_has_so_many_attributes_and_no_more() {
         let many =
@@ -422,7 +423,7 @@ mod tests {
         {
             for tag in ["<p", "</p", "<p<!", "<p\""] {
                 let text = |count| format!("<h1>A</h1>{tag}{}>text", many(unit, count));
-                // A `>` that is no value ends the tag, so that unit never makes a long one.
+                // A `>` that is not in a value ends the tag, so a repeated unit with one makes no long tag.
                 let ends = unit.contains("=>");
                 assert_eq!(super::read("x.html", &text(ATTRIBUTES_MAX + 1)).is_ok(), ends, "{tag} {unit}");
                 assert!(super::read("x.html", &text(ATTRIBUTES_MAX)).is_ok(), "{tag} {unit}");

@@ -1,4 +1,4 @@
-//! The whole graph with its facts, for programs.
+//! The whole graph with all its data, for programs.
 
 use sekisho_protocol::diagram::Relation;
 use serde::Serialize;
@@ -40,7 +40,7 @@ struct SectionFacts<'a> {
     number: &'a str,
     title: &'a str,
     anchors: &'a [String],
-    /// In millionths of all.
+    /// The weight, in millionths of the sum of all weights.
     weight: u64,
     demands: usize,
 }
@@ -119,7 +119,7 @@ pub(crate) fn write(map: &Map) -> String {
             .collect(),
         left_out: LeftOut { relations: graph.relations_left_out, terms: graph.terms_left_out },
     };
-    // Only a map whose keys are no text could fail.
+    // Serialising fails only for maps whose keys are not texts, and there are none.
     serde_json::to_string(&whole).unwrap_or_default() + "\n"
 }
 

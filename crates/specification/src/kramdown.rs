@@ -1,24 +1,24 @@
-//! Internet-Drafts as their authors write them: Markdown for `kramdown-rfc`, with a head before `--- abstract` and
-//! references as `{{…}}`. They become the Markdown that everybody reads.
+//! Reads the sources of Internet-Drafts: Markdown for `kramdown-rfc`, with a header before `--- abstract` and
+//! references as `{{…}}`. They are converted to ordinary Markdown.
 
 use std::fmt::Write as _;
 
-/// A draft as Markdown.
+/// A draft, converted to Markdown.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) text: String,
-    /// What the labels of its references stand for, where they say more than a number.
+    /// The meanings of its references' labels, for labels that are more than a number.
     pub(crate) labels: Vec<(String, String)>,
 }
 
-/// Lines that begin the parts of a draft: `--- abstract`.
+/// Returns the name of the part that a line begins, as in `--- abstract`.
 fn part(line: &str) -> Option<&str> {
     let name = line.strip_prefix("--- ")?.trim();
     let known = matches!(name, "abstract" | "back" | "middle") || name.starts_with("note_") || name == "note";
     known.then_some(name)
 }
 
-/// The draft, if the text is one.
+/// Converts the draft. `None` if the text is not one.
 pub(crate) fn read(text: &str) -> Option<Draft> {
     let text = text.trim_start_matches('\u{feff}');
     let begins = text.trim_start().starts_with("---");
@@ -33,7 +33,7 @@ pub(crate) fn read(text: &str) -> Option<Draft> {
     let title = title.trim().trim_matches(['"', '\'']).replace(['\'', '"'], "");
     let _ = write!(draft.text, "---\ntitle: {title}\n---\n\n");
     draft.labels = labels(&head);
-    // The line that ended the head began the first part.
+    // The line that ended the header begins the first part.
     let first = text.lines().find_map(part).unwrap_or_default();
     draft.text.push_str(&heading(first));
     let (mut fence, mut comment): (Option<&str>, bool) = (None, false);
@@ -53,7 +53,7 @@ pub(crate) fn read(text: &str) -> Option<Draft> {
         }
         let ends = comment && trimmed.starts_with("{:/");
         comment = !ends && (comment || trimmed.starts_with("{::comment}"));
-        // Settings of the line before or after, and blocks for the tool that makes the page.
+        // Settings for the line before or after, and blocks for the tool that makes the page.
         let setting = trimmed.starts_with("{:") && trimmed.trim_end().ends_with('}');
         if comment || ends || setting {
             draft.text.push('\n');
@@ -79,7 +79,7 @@ fn heading(part: &str) -> String {
     }
 }
 
-/// The references of the head: `RFC2119:`, and those with a title of their own.
+/// Returns the references in the header: `RFC2119:`, and those with their own title.
 fn labels(head: &[&str]) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let (mut inside, mut current) = (false, None);
@@ -91,7 +91,7 @@ fn labels(head: &[&str]) -> Vec<(String, String)> {
             _ if !inside => {}
             1..=2 => {
                 current = Some(key.to_owned());
-                // `RFC2119: RFC2119`, or a number alone.
+                // The value may repeat the label, as in `RFC2119: RFC2119`, or be a number alone.
                 if !value.trim().is_empty() {
                     found.push((key.to_owned(), value.trim().to_owned()));
                 }
@@ -108,7 +108,7 @@ fn labels(head: &[&str]) -> Vec<(String, String)> {
     found
 }
 
-/// A line with its references as others write them.
+/// Rewrites the references in a line to ordinary ones.
 fn referred(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut left = line;
@@ -120,7 +120,7 @@ fn referred(line: &str) -> String {
             break;
         };
         reference(inside.trim_matches(['{', '}']), &mut out);
-        // `{: format="title"}` says how it looks.
+        // `{: format="title"}` only says how the reference looks.
         left = match after.strip_prefix("{:") {
             Some(setting) => setting.split_once('}').map_or(after, |(_, after)| after),
             None => after,
@@ -130,7 +130,7 @@ fn referred(line: &str) -> String {
     out
 }
 
-/// What stands in `{{…}}`: a label, an anchor, or a section of a label.
+/// Writes the reference in `{{…}}`: a label, an anchor, or a section of a label.
 fn reference(inside: &str, out: &mut String) {
     let of = inside.split_once(" of ").map(|(section, label)| (section, bare(label)));
     let at = inside.split_once(", ").map(|(label, section)| (section, bare(label)));
@@ -148,12 +148,12 @@ fn reference(inside: &str, out: &mut String) {
     }
 }
 
-/// Without the signs that say where it is listed, and how it is shown.
+/// Removes the signs that say in which list the reference stands, and how it is shown.
 fn bare(text: &str) -> &str {
     text.trim().trim_start_matches(['!', '?', '<', '-']).trim_end_matches('>')
 }
 
-/// `RFC6749`, `I-D.ietf-oauth-v2-1`, `OpenID.Core`; anchors are written small.
+/// Whether a text is a label, such as `RFC6749`, `I-D.ietf-oauth-v2-1` or `OpenID.Core`. Anchors are in lower case.
 fn is_label(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_uppercase() || first.is_ascii_digit())
 }

@@ -1,16 +1,15 @@
-//! A specification read as a graph: what its parts are, how they relate, and what is demanded of whom.
+//! Reads a specification as a graph: its sections, their relations, and what it demands of whom.
 //!
-//! [`read`] takes texts (Markdown, MDX, RFCs as plain text, HTML) and gives a [`Map`]. [`Map::diagram`] chooses what to show within a
-//! number of lines (`picture` draws it), [`Map::reading_order`] says what to read first, [`Map::pack`] cuts out what one question needs,
-//! [`Map::normative`] lists the demands, and [`diff()`] compares two maps. All of it is made from the text by rules, the
-//! same each time; nothing is guessed that the text does not say.
+//! [`read`] reads texts (Markdown, MDX, RFCs as plain text, HTML) into a [`Map`]. [`Map::diagram`] chooses what to show
+//! within a number of lines (`picture` draws it), [`Map::reading_order`] says what to read first, [`Map::pack`]
+//! extracts the text for one question, [`Map::normative`] lists the demands, and [`diff()`] compares two maps. All
+//! results follow from the text by fixed rules, so they are the same each time; nothing is guessed.
 //!
 //! Sections relate in five ways. One *contains* another. It *links* to another, by a link or by "see Section 4.1". It
-//! *uses* a term that another defines: in a definition list or glossary, by a sentence that says what it is (also
-//! 「…」とは and 「…をいう」), or by its heading. It is *then* followed by another, as an ordered list or numbered titles
-//! say. And it *requires* another where a sentence with MUST, SHALL or REQUIRED (しなければならない, してはならない) is
-//! about a thing that the other defines, or links to it. What is drawn within few lines is chosen by the weight that
-//! `weight` describes.
+//! *uses* a term that another defines: in a definition list or glossary, by a sentence that says what the term means
+//! (also 「…」とは and 「…をいう」), or by its heading. It is *then* followed by another, by an ordered list or by numbered
+//! titles. And it *requires* another if a sentence with MUST, SHALL or REQUIRED (しなければならない, してはならない) is about a term
+//! that the other defines, or links to it. `weight` describes the weights by which a small diagram is chosen.
 
 mod bounds;
 mod definitions;
@@ -57,11 +56,11 @@ use map::DocumentName;
 /// What a diagram shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// How many lines of Mermaid it may take; it bounds the other formats alike.
+    /// The number of lines of Mermaid that it may take. It bounds the other formats in the same way.
     pub lines: usize,
-    /// What is shown of documents outside.
+    /// How documents that were not read are shown.
     pub external: External,
-    /// The section that gets the room, with what is around it.
+    /// The section to focus on: it is shown with its surroundings.
     pub focus: Option<String>,
 }
 
@@ -74,42 +73,42 @@ impl Default for Options {
 /// Why texts could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// Nothing was given.
+    /// There is no text.
     #[error("there is no text to read: name a file, a folder with Markdown, MDX, HTML or text files in it, or a URL")]
     Empty,
-    /// It is no text.
+    /// A source is not text.
     #[error("`{name}` is not a text: give Markdown, MDX, HTML, or an RFC as plain text")]
     NotText {
-        /// Which.
+        /// The name of the source.
         name: String,
     },
-    /// A tag of it has more attributes than a page has.
+    /// A tag of a source has more attributes than any real page.
     #[error("`{name}` is not read: one of its tags has too many attributes")]
     TooManyAttributes {
-        /// Which.
+        /// The name of the source.
         name: String,
     },
-    /// There are too many.
+    /// There are too many sources.
     #[error("these are {count} texts, and at most {SOURCES_MAX} are read at once: name fewer")]
     TooMany {
-        /// How many.
+        /// How many there are.
         count: usize,
     },
-    /// They have too many sections.
+    /// The sources have too many sections.
     #[error("`{name}` brings the sections beyond {SECTIONS_MAX}: read fewer texts at once")]
     TooManySections {
-        /// With which.
+        /// The source that exceeded the bound.
         name: String,
     },
-    /// They are too large.
+    /// The sources are too large.
     #[error("these texts have {bytes} bytes, and at most {BYTES_MAX} are read at once: name fewer")]
     TooLarge {
-        /// How large.
+        /// Their size in bytes.
         bytes: usize,
     },
 }
 
-/// Reads texts into one map. Links between them are followed by their names.
+/// Reads texts into one map. Links between them are resolved by their names.
 pub fn read(sources: &[Source]) -> Result<Map, ReadError> {
     if sources.is_empty() {
         return Err(ReadError::Empty);
@@ -145,33 +144,33 @@ pub fn read(sources: &[Source]) -> Result<Map, ReadError> {
 }
 
 impl Map {
-    /// Chooses what is shown of it.
+    /// Chooses what a diagram of the map shows.
     pub fn diagram(&self, options: &Options) -> Result<Diagram, AskError> {
         let focus = options.focus.as_ref().map(|name| ask::find(&self.graph, name)).transpose()?;
         view::choose(&self.graph, view::Selection { lines: options.lines, external: options.external, focus })
     }
 
-    /// The whole graph with its facts, for programs.
+    /// Returns the whole graph with all its data, for programs.
     pub fn to_json(&self) -> String {
         json::write(self)
     }
 
-    /// What to read first.
+    /// Returns the order in which to read the sections.
     pub fn reading_order(&self) -> ReadingOrder {
         order::of(&self.graph)
     }
 
-    /// One section with what it needs to be understood, as Markdown of at most `bytes_max` bytes.
+    /// Returns one section and the text that is needed to understand it, as Markdown of at most `bytes_max` bytes.
     pub fn pack(&self, section: &str, bytes_max: usize) -> Result<String, AskError> {
         pack::write(self, section, bytes_max)
     }
 
-    /// What is demanded, of whom, where.
+    /// Returns every demand: what is demanded, of whom, and where.
     pub fn normative(&self) -> Vec<Requirement> {
         normative::of(self)
     }
 
-    /// Links to sections and documents that are not there.
+    /// Returns the links to sections and documents that do not exist.
     pub fn broken_links(&self) -> Vec<BrokenLink> {
         let named = |(section, target): &(usize, String)| BrokenLink {
             section: ask::path(&self.graph, *section),

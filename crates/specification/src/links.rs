@@ -1,23 +1,23 @@
-//! Where links lead: to a section of what was read, to a document outside, or nowhere.
+//! Resolves links: to a section that was read, to a document that was not read, or to nothing.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::document::{Document, slug, stem};
 use crate::outside;
 
-/// How many parts of a path are looked at.
+/// How many parts at the end of a path are compared.
 const TAIL_PARTS_MAX: usize = 4;
 
-/// Where a link leads.
+/// The target of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Nowhere: what it names is in no document that was read.
+    /// Nothing: no document that was read contains the target.
     Broken,
-    /// To no text, such as a picture.
+    /// Something that is not a text, such as a picture.
     Ignored,
-    /// To another document, by name.
+    /// A document that was not read, by name.
     Outside(String),
-    /// To a section, by its number among all.
+    /// A section, by its number among all sections.
     Section(usize),
 }
 
@@ -56,7 +56,7 @@ impl Addresses {
             let mut keys: BTreeSet<String> = tails(&document.name).collect();
             keys.insert(key(&slug(title)));
             for key in keys {
-                // Two documents of one name: the name says nothing.
+                // If two documents have the same name, the name resolves to neither.
                 addresses.by_key.entry(key).and_modify(|known| *known = None).or_insert(Some(at));
             }
             if let Some(number) = document.rfc.or_else(|| outside::rfc_number(stem(&document.name))) {
@@ -83,17 +83,17 @@ impl Addresses {
         self.numbered.get(document).copied().unwrap_or(false)
     }
 
-    /// The section of this number.
+    /// Returns the section with this number.
     pub(crate) fn number(&self, document: usize, number: &str) -> Option<usize> {
         self.numbers.get(&(document, number.to_owned())).copied()
     }
 
-    /// The document that is this RFC.
+    /// Returns the document that is this RFC.
     pub(crate) fn rfc(&self, number: u32) -> Option<usize> {
         self.by_rfc.get(&number).and_then(|document| self.roots.get(*document)).copied()
     }
 
-    /// Where a link in a document leads.
+    /// Resolves a link in a document.
     pub(crate) fn resolve(&self, from: usize, target: &str) -> Target {
         let target = target.trim();
         if target.is_empty() || !outside::is_text(target) {
@@ -120,7 +120,8 @@ impl Addresses {
         let joined = joined(folder, path);
         let endings = ["", ".md", ".mdx", ".html", ".txt", "/index.md", "/index.mdx", "/README.md"];
         let found = endings.iter().find_map(|ending| self.by_name.get(&format!("{joined}{ending}")));
-        // The longest end of the path that names one document: files are often kept elsewhere than they are published.
+        // Takes the longest end of the path that names one document: files are often stored elsewhere than they are
+        // published.
         found.copied().or_else(|| tails(path).filter_map(|tail| self.by_key.get(&tail).copied().flatten()).last())
     }
 
@@ -130,7 +131,7 @@ impl Addresses {
         }
         let anchor = decoded(fragment).to_lowercase();
         let found = self.anchors.get(&(document, anchor.clone())).or_else(|| {
-            // Generators differ in what they make of signs between words.
+            // Generators treat the signs between words differently.
             let loose = anchor.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-");
             let loose = loose.trim_start_matches("name-").to_owned();
             self.anchors.get(&(document, loose))
@@ -139,7 +140,8 @@ impl Addresses {
     }
 }
 
-/// The last one, two, … parts of a path as one name, without its ending; `index` and `README` are their folder.
+/// Returns the last one, two, … parts of a path as one name, without the extension. `index` and `README` stand for
+/// their folder.
 fn tails(path: &str) -> impl Iterator<Item = String> {
     let path = path.trim_end_matches('/');
     let cut = path.len() - path.rsplit('/').next().map_or(0, str::len);
@@ -156,7 +158,7 @@ fn key(name: &str) -> String {
     name.to_lowercase().replace(['_', ' '], "-")
 }
 
-/// A path from a folder, without `.` and `..`.
+/// Resolves a path from a folder, without `.` and `..`.
 fn joined(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = if path.starts_with('/') { Vec::new() } else { folder.split('/').collect() };
     for part in path.split('/') {
@@ -171,7 +173,7 @@ fn joined(folder: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// `%E8%AA%8D` as it is read. What is no text stays as it was.
+/// Decodes `%E8%AA%8D` and the like. A text that cannot be decoded stays as it was.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

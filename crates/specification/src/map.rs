@@ -1,9 +1,9 @@
-//! What was read: the documents and the graph of their sections.
+//! The result of reading: the documents and the graph of their sections.
 
 use crate::graph::Graph;
 use crate::source::Kind;
 
-/// Specifications, read: sections and how they relate.
+/// The specifications that were read: their sections and how these relate.
 #[derive(Debug, Clone)]
 pub struct Map {
     /// The documents, in the order in which they were given.
@@ -19,7 +19,7 @@ pub(crate) struct DocumentName {
 }
 
 impl Map {
-    /// The name of the document that a section is in.
+    /// Returns the name of the document that contains a section.
     pub(crate) fn document_of(&self, section: usize) -> &str {
         let document = self.graph.nodes.get(section).map_or(0, |node| node.document);
         self.documents.get(document).map_or("", |document| document.name.as_str())

@@ -1,4 +1,4 @@
-//! Markdown and MDX, read by `pulldown-cmark`. What MDX adds to Markdown is taken out first, and its contents stay.
+//! Reads Markdown and MDX with `pulldown-cmark`. The tags that MDX adds are removed first, and their contents stay.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use crate::document::{Block, Builder, Document};
 use crate::kramdown;
 use crate::source::Kind;
 
-/// A tag of JSX that is spread over more lines than these is text.
+/// The highest number of lines of a JSX tag. A longer one counts as text.
 const TAG_LINES_MAX: usize = 24;
 
 /// Reads one document.
@@ -63,16 +63,16 @@ struct Reader {
     builder: Builder,
     /// The heading that is being read: level, its own id, title.
     heading: Option<(u8, Option<String>, String)>,
-    /// The lists that are open: the number of the next entry, where they are ordered.
+    /// The open lists: for an ordered list, the number of its next entry.
     lists: Vec<Option<u64>>,
-    /// Within how many things that are not prose we are: code, pictures.
+    /// How many elements that are not prose (code, pictures) are open.
     silent: usize,
     metadata: Option<String>,
     column: usize,
     head: bool,
-    /// The table has terms in its first column.
+    /// Whether the first column of the table contains terms.
     glossary: bool,
-    /// Where the text of the open section begins.
+    /// Where the source of the open section begins.
     from: usize,
 }
 
@@ -84,7 +84,7 @@ impl Reader {
             Event::Text(text) | Event::InlineMath(text) => self.text(&text),
             Event::Code(text) if self.heading.is_some() => self.text(&text),
             Event::Code(text) => {
-                // Code stays recognisable as such.
+                // Backticks keep code recognisable in the prose.
                 self.text("`");
                 self.builder.mark();
                 self.text(&text);
@@ -114,7 +114,7 @@ impl Reader {
                 self.heading = Some((depth(level), id.map(|id| id.to_string()), String::new()));
             }
             Tag::Paragraph => {
-                // The first paragraph of an entry is the entry.
+                // The first paragraph of an entry belongs to the entry.
                 if !self.builder.is_open() {
                     self.builder.begin(Block::Paragraph);
                 }
@@ -215,7 +215,7 @@ impl Reader {
         }
     }
 
-    /// Of raw HTML, only the names that it gives to places are of use.
+    /// Reads raw HTML. Only the names in it that links can point to are used.
     fn html(&mut self, html: &str) {
         for attribute in ["id=\"", "name=\""] {
             if let Some((id, _)) = html.split_once(attribute).and_then(|(_, rest)| rest.split_once('"')) {
@@ -236,8 +236,8 @@ fn depth(level: HeadingLevel) -> u8 {
     }
 }
 
-/// The text without the lines that are only a tag, an import or a comment of MDX. Markdown would take the text after
-/// such a line for raw HTML, and text that is indented under it for code.
+/// Returns the text without lines that consist of a tag, an import or a comment of MDX. Markdown would read the text
+/// after such a line as raw HTML, and indented text below it as code.
 fn without_tags(text: &str, kind: Kind) -> String {
     let mut out = String::with_capacity(text.len());
     let mut lines = text.lines().peekable();
@@ -295,14 +295,14 @@ fn without_tags(text: &str, kind: Kind) -> String {
     out
 }
 
-/// A line, less the indentation of what it stands in.
+/// Adds a line without the indentation of its surroundings.
 fn push_line(out: &mut String, line: &str, indent: usize) {
     let spaces = line.len() - line.trim_start_matches([' ', '\t']).len();
     out.push_str(line.get(spaces.min(indent)..).unwrap_or(line));
     out.push('\n');
 }
 
-/// The tag that this line, or this and the next lines, are and nothing else.
+/// Returns the tag of which this line, or this and the next lines, consist.
 fn tag<'a>(first: &str, lines: &mut std::iter::Peekable<impl Iterator<Item = &'a str> + Clone>) -> Option<String> {
     let name = first.strip_prefix('<')?;
     let name = name.strip_prefix('/').unwrap_or(name);

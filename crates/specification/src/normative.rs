@@ -1,4 +1,4 @@
-//! What is demanded, of whom, where: a row for each demand.
+//! The table of demands: one row for each, with what is demanded, of whom, and where.
 
 use std::fmt::Write as _;
 
@@ -10,29 +10,29 @@ use crate::ask;
 use crate::map::Map;
 use crate::sentences::{self, Keyword, Sentence};
 
-/// The subject of a sentence stands near its verb.
+/// How far before the keyword the subject of a sentence can begin, in bytes.
 const SUBJECT_BYTES_MAX: usize = 400;
-/// The longest term that is named with its meaning, in characters.
+/// The longest term that is shown with its meaning, in characters.
 const TERM_CHARS_MAX: usize = 100;
-/// The longest sentence that is repeated, in characters.
+/// The longest sentence that is shown, in characters; the rest is cut off.
 const SENTENCE_CHARS_MAX: usize = 600;
 
 /// One demand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Requirement {
-    /// The document, as it was named.
+    /// The name of the document.
     pub document: String,
     /// The titles from the document down to the section.
     pub section: String,
-    /// The name of the section in links.
+    /// The section's name in links.
     pub anchor: String,
-    /// How strongly.
+    /// How strong the demand is.
     pub keyword: Keyword,
-    /// The roles it binds, as far as its subject names any.
+    /// The roles that it binds, as far as the subject names any.
     pub actors: Vec<String>,
     /// The words before the keyword that say who or what is bound.
     pub subject: String,
-    /// The sentence; for the entry of a list, with the one that introduces the list.
+    /// The sentence. For an entry of a list, also the sentence that introduces the list.
     pub sentence: String,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn of(map: &Map) -> Vec<Requirement> {
         let path = ask::path(&map.graph, section);
         for (number, sentence) in text.sentences.iter().enumerate() {
             let lead = sentence.lead.and_then(|lead| text.sentences.get(lead));
-            // What introduces a list demands what its entries say.
+            // A sentence that introduces a list is left out, because its entries state the demands.
             let introduces = text
                 .sentences
                 .get(number + 1)
@@ -59,7 +59,7 @@ pub(crate) fn of(map: &Map) -> Vec<Requirement> {
             }
             let demands = if sentence.keywords.is_empty() { leads_demand(sentence.lead) } else { Some(sentence) };
             let Some(demands) = demands else { continue };
-            // Bounded before it is repeated for every entry of a list.
+            // Cut here, before it is repeated for every entry of a list.
             let whole = |one: &Sentence| clean(text.part(&one.at), SENTENCE_CHARS_MAX);
             let said = match lead {
                 Some(lead) => format!("{} {}", whole(lead), whole(sentence)),
@@ -68,7 +68,8 @@ pub(crate) fn of(map: &Map) -> Vec<Requirement> {
             let entry = text.entries.partition_point(|(at, _)| at.end <= sentence.at.start);
             let entry = text.entries.get(entry).filter(|(at, _)| at.contains(&sentence.at.start));
             let said = match entry {
-                // `REQUIRED.` alone says nothing: what is required, and the next sentence, which says what it is.
+                // `REQUIRED.` alone says nothing: the row also shows the term, and the next sentence, which explains
+                // the term.
                 Some((at, term)) => {
                     let alone = keyword_alone(text.part(&sentence.at));
                     let next = text.sentences.get(number + 1).filter(|next| at.contains(&next.at.start));
@@ -102,13 +103,13 @@ pub(crate) fn of(map: &Map) -> Vec<Requirement> {
     rows
 }
 
-/// `REQUIRED.`, as the entries of parameters begin.
+/// Whether a sentence is only a keyword, as in `REQUIRED.` at the start of a parameter's description.
 fn keyword_alone(sentence: &str) -> bool {
     let words = sentence.trim().trim_end_matches('.');
     words.len() <= 20 && words.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b' ')
 }
 
-/// Who is bound: said before the keyword, or else in the sentence that introduces the list.
+/// Returns who is bound: the subject before the keyword, or the one in the sentence that introduces the list.
 fn bound(before: &str, lead: Option<&str>) -> (String, Vec<String>) {
     let near = |text: &str| {
         let from = text.ceil_char_boundary(text.len().saturating_sub(SUBJECT_BYTES_MAX));
@@ -121,7 +122,7 @@ fn bound(before: &str, lead: Option<&str>) -> (String, Vec<String>) {
     }
 }
 
-/// The rows as a table of Markdown.
+/// Writes the rows as a Markdown table.
 pub fn normative_markdown(rows: &[Requirement]) -> String {
     let mut out = String::from("| Section | Keyword | Binds | Sentence |\n|---|---|---|---|\n");
     for row in rows {
@@ -138,7 +139,7 @@ pub fn normative_markdown(rows: &[Requirement]) -> String {
     out
 }
 
-/// Foreign text in a cell of a table: no column more, no HTML.
+/// Escapes foreign text for a cell of a table, so that it adds no column and no HTML.
 pub(crate) fn cell(text: &str) -> String {
     clean(text, SENTENCE_CHARS_MAX).replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;")
 }

@@ -1,4 +1,4 @@
-//! What to read first: what defines or explains stands before what uses it.
+//! The reading order: sections that define or explain something come before those that use it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
@@ -10,30 +10,30 @@ use sekisho_protocol::diagram::Relation;
 use crate::ask;
 use crate::graph::Graph;
 
-/// How many sections a reason names.
+/// How many sections a reason names at most.
 const NAMED_MAX: usize = 3;
 
-/// Sections in an order in which each is understood from those before.
+/// Sections in an order in which each can be understood from the earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReadingOrder {
-    /// Documents outside that the texts build on, most referred to first.
+    /// Documents that were not read and on which the texts build, the most referenced ones first.
     pub presupposes: Vec<String>,
-    /// The sections that say something.
+    /// The sections that have a text of their own.
     pub sections: Vec<Reading>,
 }
 
-/// A section in the order of reading.
+/// A section in the reading order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reading {
-    /// The titles from the document down to it.
+    /// The titles from the document down to the section.
     pub section: String,
-    /// Its name in links.
+    /// The section's name in links.
     pub anchor: String,
-    /// Why it stands here.
+    /// Why the section has this position.
     pub because: String,
 }
 
-/// A section waits for another, and how much it needs it.
+/// The sections that must come before a section, with how much it needs each.
 type Needs = BTreeMap<usize, u64>;
 
 pub(crate) fn of(graph: &Graph) -> ReadingOrder {
@@ -53,12 +53,12 @@ pub(crate) fn of(graph: &Graph) -> ReadingOrder {
             need(at, parent, 1);
         }
     }
-    // What every section uses comes before none.
+    // A relation without weight (a term that every section uses) does not affect the order.
     for edge in graph.edges.iter().filter(|edge| edge.weight > 0) {
         if edge.counts.of(Relation::Then) > 0 {
             need(edge.to, edge.from, 5);
         }
-        // A link back is a reminder; a link ahead says that what is there is needed here.
+        // A link back is a reminder; a link ahead means that its target is needed here.
         let ahead = edge.counts.of(Relation::Links) > 0 && edge.to > edge.from;
         if edge.counts.of(Relation::Requires) + edge.counts.of(Relation::Uses) > 0 || ahead {
             need(edge.from, edge.to, edge.weight);
@@ -66,9 +66,10 @@ pub(crate) fn of(graph: &Graph) -> ReadingOrder {
     }
     let mut ready: BTreeSet<usize> =
         needs.iter().enumerate().filter(|(_, needs)| needs.is_empty()).map(|(at, _)| at).collect();
-    // How much each still needs, added up once: a section that needs thousands is ranked anew after each of them.
+    // How much each section still needs. The sums are kept, because a section that needs thousands of others is ranked
+    // again after each.
     let mut open: Vec<u64> = needs.iter().map(|needs| needs.values().sum()).collect();
-    // Those that wait, least need first, then the most central, then as in the text.
+    // Sections that wait are ranked by the least need, then by weight, then by their order in the text.
     let rank = |open: u64, at: usize| (open, std::cmp::Reverse(graph.weights.get(at).copied().unwrap_or(0)), at);
     let waits = needs.iter().zip(&open).enumerate().filter(|(_, (needs, _))| !needs.is_empty());
     let mut waiting: BTreeSet<_> = waits.map(|(at, (_, open))| rank(*open, at)).collect();
@@ -105,7 +106,8 @@ pub(crate) fn of(graph: &Graph) -> ReadingOrder {
     ReadingOrder { presupposes: graph.outside.iter().map(|outside| outside.name.clone()).collect(), sections }
 }
 
-/// What it rests on, or that it rests on nothing; where two need each other, what it comes before all the same.
+/// Says on which sections this one builds, or that it builds on none. If two sections need each other, says which one
+/// was put first.
 fn because(graph: &Graph, at: usize, open: Option<&Needs>) -> String {
     let named = |sections: &mut dyn Iterator<Item = usize>| {
         let all: Vec<&str> = sections.filter_map(|to| graph.text(to)).map(|text| text.title.as_str()).collect();

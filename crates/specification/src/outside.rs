@@ -1,9 +1,9 @@
-//! What other documents are called.
+//! The names of documents that were not read.
 
 /// The longest name, in characters.
 const NAME_CHARS_MAX: usize = 80;
 
-/// The number in `RFC6749`, `RFC 6749`, `rfc6749`, `rfc6749.html`.
+/// Returns the number in `RFC6749`, `RFC 6749`, `rfc6749`, `rfc6749.html`.
 pub(crate) fn rfc_number(text: &str) -> Option<u32> {
     let head = text.get(..3)?;
     let rest = text.get(3..)?.trim_start_matches([' ', '-', '\u{a0}']);
@@ -13,7 +13,7 @@ pub(crate) fn rfc_number(text: &str) -> Option<u32> {
     if fits && !after.starts_with(|next: char| next.is_alphanumeric()) { digits.parse().ok() } else { None }
 }
 
-/// The name of the document at an address: its number, its draft name, or where it lies.
+/// Returns the name of the document at an address: its RFC number, its draft name, or its place.
 pub(crate) fn name_of(address: &str) -> String {
     let address = address.split(['#', '?']).next().unwrap_or_default();
     let place = address.split_once("://").map_or(address, |(_, place)| place).trim_end_matches('/');
@@ -29,7 +29,7 @@ pub(crate) fn name_of(address: &str) -> String {
     sekisho_protocol::label::clean(place, NAME_CHARS_MAX)
 }
 
-/// Whether an address leads to a text, not to a picture or a mailbox.
+/// Whether an address leads to a text, and not to a picture or a mailbox.
 pub(crate) fn is_text(address: &str) -> bool {
     let lower = address.to_lowercase();
     let scheme = lower.split_once(':').map_or("", |(scheme, _)| scheme);

@@ -1,4 +1,5 @@
-//! The text for one question: a section whole, the definitions it uses, then its neighbours by weight, within a size.
+//! A pack, the text for one question: a whole section, the definitions it uses, then its neighbours by weight, within a
+//! size.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,11 +13,11 @@ use crate::document::Rank;
 use crate::graph::Graph;
 use crate::map::Map;
 
-/// What is kept free to say what was left out.
+/// How many bytes are reserved for the list of what was left out.
 const REST_BYTES: usize = 400;
-/// How many of these are named.
+/// How many left-out sections that list names.
 const NAMED_MAX: usize = 6;
-/// A name in that list.
+/// The longest name in that list, in characters.
 const NAME_CHARS_MAX: usize = 40;
 
 pub(crate) fn write(map: &Map, section: &str, bytes_max: usize) -> Result<String, AskError> {
@@ -43,13 +44,13 @@ pub(crate) fn write(map: &Map, section: &str, bytes_max: usize) -> Result<String
 struct Pack<'a> {
     map: &'a Map,
     out: String,
-    /// How many bytes there may be.
+    /// How many bytes are left.
     room: usize,
     left_out: Vec<String>,
 }
 
 impl Pack<'_> {
-    /// Adds a piece if it fits; its name is kept if not.
+    /// Adds a piece if it fits. If it does not fit, its name is noted.
     fn add(&mut self, piece: &str, name: &str) -> bool {
         let fits = self.out.len() + piece.len() <= self.room;
         if fits {
@@ -60,7 +61,8 @@ impl Pack<'_> {
         fits
     }
 
-    /// A section with a heading that says where it is from. The first is cut at the end of a line if it has to be.
+    /// Adds a section with a heading that says where it is from. If the first section is too long, it is cut at the end
+    /// of a line.
     fn section(&mut self, at: usize, why: &str) {
         let graph = &self.map.graph;
         let Some(text) = graph.text(at) else { return };
@@ -87,7 +89,7 @@ impl Pack<'_> {
             piece.push('\n');
             taken += 1;
         }
-        // The heading alone says nothing.
+        // A heading without any text would say nothing.
         if taken > 0 || self.left_out.is_empty() || piece.len() <= self.room {
             self.out = piece.get(..piece.floor_char_boundary(self.room)).unwrap_or_default().to_owned();
         }
@@ -107,7 +109,7 @@ impl Pack<'_> {
     }
 }
 
-/// What the terms mean that it uses and does not define itself.
+/// Adds the meanings of terms that the section uses and does not define itself.
 fn definitions(pack: &mut Pack<'_>, inside: &BTreeSet<usize>) {
     let graph = &pack.map.graph;
     let terms: BTreeSet<usize> =
@@ -124,7 +126,7 @@ fn definitions(pack: &mut Pack<'_>, inside: &BTreeSet<usize>) {
     }
 }
 
-/// Sections that relate to it, weightiest first, with the reason.
+/// Returns the sections that relate to it, the weightiest first, each with the reason.
 fn neighbours(graph: &Graph, inside: &BTreeSet<usize>) -> Vec<(usize, String)> {
     let mut near: BTreeMap<usize, (u64, String)> = BTreeMap::new();
     for edge in &graph.edges {
@@ -143,7 +145,7 @@ fn neighbours(graph: &Graph, inside: &BTreeSet<usize>) -> Vec<(usize, String)> {
             ("explains a term of it", "uses a term of it")
         };
         let why = if ahead { kind.0 } else { kind.1 };
-        // What it needs comes before what needs it.
+        // Sections that it needs come before sections that need it.
         let weight = if ahead { 2 * edge.weight } else { edge.weight };
         let known = near.entry(other).or_insert((0, why.to_owned()));
         known.0 += weight;

@@ -1,4 +1,4 @@
-//! References that are no links: `Section 4.1`, `Section 3 of [RFC8707]`, `[RFC6749]`, `RFC 6749`, 第3条.
+//! Finds references that are not links: `Section 4.1`, `Section 3 of [RFC8707]`, `[RFC6749]`, `RFC 6749`, 第3条.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,14 +12,14 @@ use crate::outside;
 pub(crate) struct Reference<'a> {
     pub(crate) at: Range<usize>,
     pub(crate) target: Target,
-    /// As it is written.
+    /// The reference as it is written.
     pub(crate) text: &'a str,
 }
 
-/// The longest label of a bibliography.
+/// The longest label of a bibliography, in bytes.
 const LABEL_BYTES_MAX: usize = 60;
 
-/// The references of a section, without those that are the text of a link.
+/// Returns the references of a section, without those that are the text of a link.
 pub(crate) fn of<'a>(
     section: &'a Section,
     document: usize,
@@ -40,7 +40,7 @@ pub(crate) fn of<'a>(
     found
 }
 
-/// Documents by label or by number.
+/// Finds documents by label or by number.
 fn documents<'a>(
     prose: &'a str,
     addresses: &Addresses,
@@ -82,13 +82,13 @@ fn documents<'a>(
     }
 }
 
-/// At most so many bytes of the text from here, whole characters.
+/// Returns at most this many bytes of the text from here, cut between characters.
 fn head(text: &str, at: usize, bytes: usize) -> &str {
     let rest = text.get(at..).unwrap_or_default();
     rest.get(..rest.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
-/// Sections of this document by number.
+/// Finds sections of this document by number.
 fn sections<'a>(
     prose: &'a str,
     links: &[crate::document::Link],
@@ -103,7 +103,7 @@ fn sections<'a>(
             let rest = rest.strip_prefix('s').unwrap_or(rest).trim_start_matches('§');
             let mut begin = prose.len() - rest.len();
             let mut numbers: Vec<Range<usize>> = Vec::new();
-            // `Sections 4.1, 4.2 and 4.3`.
+            // There may be several numbers: `Sections 4.1, 4.2 and 4.3`.
             while let Some(range) = number_at(prose, begin) {
                 begin = range.end;
                 numbers.push(range);
@@ -131,7 +131,7 @@ fn sections<'a>(
         };
         let range = at..at + end + sign.len_utf8();
         let number = prose.get(range.clone()).unwrap_or_default();
-        // Of another law or document, or of none: only what is here can be meant.
+        // The reference may be to another law or document, or to none. Only a section of this document can be resolved.
         if let Some(section) =
             addresses.number(document, number).filter(|_| !prose.get(..at).unwrap_or_default().ends_with('法'))
         {
@@ -140,7 +140,7 @@ fn sections<'a>(
     }
 }
 
-/// A number of a section after at most one space: `4.1`, `A.2`, `B`.
+/// Returns the number of a section after at most one space: `4.1`, `A.2`, `B`.
 fn number_at(prose: &str, at: usize) -> Option<Range<usize>> {
     let rest = prose.get(at..)?;
     let text = rest.trim_start_matches(['\u{a0}', ' ']);
@@ -159,13 +159,13 @@ fn number_at(prose: &str, at: usize) -> Option<Range<usize>> {
     ((digits || letter) && !word_goes_on && skipped <= 2).then(|| from..from + number.len())
 }
 
-/// `Section 3 of [RFC8707]`, `OAuth 2.1 Section 5.2`, `RFC 9728, Section 7`: a section of another document.
+/// Whether it refers to another document: `Section 3 of [RFC8707]`, `OAuth 2.1 Section 5.2`, `RFC 9728, Section 7`.
 fn is_of_another(prose: &str, at: usize, end: usize, links: &[crate::document::Link]) -> bool {
     let after = head(prose, end, 40);
     let of = [" of ", " in ", ", of "].iter().find_map(|of| after.strip_prefix(of));
     let ours = |rest: &str| {
         ["this ", "the present ", "these "].iter().any(|ours| rest.starts_with(ours))
-            // `as described in Section 4.1 in order to`: no document is named.
+            // Here no document is named: `as described in Section 4.1 in order to`.
             || !(rest.starts_with('[') || rest.starts_with("the ") || rest.starts_with(|first: char| first.is_uppercase()))
     };
     if of.is_some_and(|rest| !ours(rest)) {

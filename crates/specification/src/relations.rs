@@ -1,4 +1,4 @@
-//! Builds the graph: finds how sections relate.
+//! Builds the graph: finds the relations between sections.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -12,13 +12,13 @@ use crate::sentences::Keyword;
 use crate::terms::{self, TermUse};
 use crate::{references, weight};
 
-/// How many relations one section may have. What is beyond is counted.
+/// The highest number of relations of one section. Further ones are only counted.
 const RELATIONS_MAX: usize = 400;
 
-/// How far from the beginning of a step its name may stand: an article, a sign.
+/// How far from the beginning of a step its name may stand, in bytes: there is room for an article or a sign.
 const STEP_BYTES_MAX: usize = 6;
 
-/// How far around a mention it is read for what it means.
+/// How many bytes around a mention are read to understand it.
 const VIEW_BYTES: usize = 400;
 
 /// Builds the graph of the documents.
@@ -69,7 +69,7 @@ pub(crate) fn build(documents: Vec<Document>) -> Graph {
     graph.edges.extend(titled_steps(&graph.nodes));
     graph.edges = merged(std::mem::take(&mut graph.edges));
     graph.outside = outside.into_values().collect();
-    // Those that most presuppose stand first.
+    // The most referenced documents stand first.
     graph.outside.sort_by_key(|outside| std::cmp::Reverse(outside.from.values().sum::<u32>()));
     let terms = &graph.terms;
     for edge in &mut graph.edges {
@@ -82,14 +82,14 @@ pub(crate) fn build(documents: Vec<Document>) -> Graph {
     graph
 }
 
-/// The relations of one section, while they are found.
+/// The relations of one section, while they are collected.
 struct SectionRelations<'a> {
     graph: &'a Graph,
     section: usize,
     edges: BTreeMap<usize, Edge>,
-    /// Where in the prose which section is named: for the order of steps.
+    /// Places in the prose, with the section that is named there. They give the order of steps.
     targets: Vec<(usize, usize)>,
-    /// Where the entries of its ordered lists begin.
+    /// Where the entries of the section's ordered lists begin.
     begins: Vec<usize>,
     left_out: usize,
 }
@@ -121,7 +121,8 @@ impl SectionRelations<'_> {
         }
     }
 
-    /// What it links to and names by number. Gives the documents outside, and the links that are broken.
+    /// Adds the section's links and references by number. Returns the documents that were not read, and the broken
+    /// links.
     fn links(&mut self, addresses: &Addresses, labels: &[BTreeMap<String, String>]) -> (Vec<String>, Vec<String>) {
         let (mut names, mut broken) = (Vec::new(), Vec::new());
         let Some(node) = self.graph.nodes.get(self.section) else { return (names, broken) };
@@ -158,20 +159,20 @@ impl SectionRelations<'_> {
         (names, broken)
     }
 
-    /// What it uses of a term that another section defines.
+    /// Adds the section's uses of a term that another section defines.
     fn uses(&mut self, used: &TermUse) {
         let nodes = &self.graph.nodes;
         let (Some(node), Some(term)) = (nodes.get(self.section), self.graph.terms.get(used.term)) else { return };
         let Some(to) = term.definer(node.document, nodes) else { return };
         let defines = term.definers.iter().any(|(section, _)| *section == self.section);
-        // What stands within another knows its words.
+        // A section may use the terms of the sections around it without a relation.
         let related = self.graph.ancestors(self.section).any(|above| above == to)
             || self.graph.ancestors(to).any(|above| above == self.section);
         if defines {
             return;
         }
         for place in &used.places {
-            // The text of a link is told of by the link.
+            // A term in the text of a link adds no relation, because the link adds one.
             let link = node.text.links.partition_point(|link| link.at.end <= place.start);
             if node.text.links.get(link).is_some_and(|link| link.at.start <= place.start) {
                 continue;
@@ -182,7 +183,7 @@ impl SectionRelations<'_> {
             if term.rank == Rank::Heading && !stands_alone(&node.text.prose, place) {
                 continue;
             }
-            // A step is named by what it begins with.
+            // A step is named by the term at its beginning.
             let begun = self.begins.partition_point(|begin| *begin <= place.start).checked_sub(1);
             let near =
                 begun.and_then(|step| self.begins.get(step)).is_some_and(|begin| place.start < begin + STEP_BYTES_MAX);
@@ -202,7 +203,7 @@ impl SectionRelations<'_> {
         }
     }
 
-    /// The order of what the entries of its ordered lists name first.
+    /// Returns the order of steps, from the first section that each entry of an ordered list names.
     fn steps(&mut self) -> Vec<Edge> {
         self.targets.sort_unstable();
         let Some(text) = self.graph.text(self.section) else { return Vec::new() };
@@ -212,8 +213,8 @@ impl SectionRelations<'_> {
             let apart =
                 steps.windows(2).any(|pair| pair.first().zip(pair.last()).is_some_and(|(a, b)| a.end + 1 < b.start));
             for (index, step) in steps.iter().enumerate() {
-                // What follows an entry belongs to it, up to the next. Where paragraphs stand between entries, one
-                // follows the last, too.
+                // The text after an entry belongs to it, up to the next entry. If there are paragraphs between entries,
+                // one after the last entry belongs to that entry too.
                 let after = text.prose.get(step.end + 1..).filter(|_| apart).and_then(|rest| rest.lines().next());
                 let last = step.end + after.map_or(0, |line| line.len() + 1);
                 let end = steps.get(index + 1).map_or(last, |next| next.start);
@@ -231,7 +232,7 @@ impl SectionRelations<'_> {
     }
 }
 
-/// Whether half of the entries demand something: such a list counts demands, not steps.
+/// Whether at least half of the entries contain a demand. Such a list enumerates demands, not steps.
 fn are_demands(text: &Section, steps: &[Range<usize>]) -> bool {
     let demanding = |step: &&Range<usize>| {
         let first = text.sentences.partition_point(|sentence| sentence.at.start < step.start);
@@ -248,7 +249,7 @@ fn then(from: usize, to: usize) -> Edge {
     edge
 }
 
-/// Whether the sentence at this place demands something strictly, itself or by the one that introduces its list.
+/// Whether the sentence at this place contains a strict demand, or else the sentence that introduces its list.
 fn demands(text: &Section, at: usize) -> bool {
     let index = text.sentences.partition_point(|sentence| sentence.at.end <= at);
     let Some(sentence) = text.sentences.get(index).filter(|sentence| sentence.at.start <= at) else { return false };
@@ -257,11 +258,11 @@ fn demands(text: &Section, at: usize) -> bool {
     strict(&sentence.keywords) || (sentence.keywords.is_empty() && lead.is_some_and(|lead| strict(&lead.keywords)))
 }
 
-/// `uses the terms "access token" … defined by OAuth 2.0`: the terms belong to a document that was not read.
+/// Whether the sentence takes terms from another document: `uses the terms "access token" … defined by OAuth 2.0`.
 fn lends(text: &Section, at: usize) -> bool {
     let index = text.sentences.partition_point(|sentence| sentence.at.end <= at);
     let Some(sentence) = text.sentences.get(index) else { return false };
-    // As much of it as a reader has in view.
+    // The part of the text around the mention.
     let prose = text.prose.as_str();
     let from = prose.ceil_char_boundary(sentence.at.start.max(at.saturating_sub(VIEW_BYTES)));
     let to = prose.floor_char_boundary(sentence.at.end.min(at + VIEW_BYTES));
@@ -269,7 +270,7 @@ fn lends(text: &Section, at: usize) -> bool {
     near.contains("the terms ") && near.contains("defined ")
 }
 
-/// `see Token Handling`, `the Token Handling section`, 「…」を参照.
+/// Whether the words around a title point to it: `see Token Handling`, `the Token Handling section`, 「…」を参照.
 fn says_to_see(prose: &str, place: &Range<usize>) -> bool {
     let before = prose.get(..place.start).unwrap_or_default().trim_end_matches(['"', '“', '「', '*', '_', ' ']);
     let after = prose.get(place.end..).unwrap_or_default().trim_start_matches(['"', '”', '」', '*', '_', ' ']);
@@ -282,7 +283,8 @@ fn says_to_see(prose: &str, place: &Range<usize>) -> bool {
         || after.starts_with("の節")
 }
 
-/// Whether the words before it leave a title what it is: `access token handling` is not what "Token Handling" is about.
+/// Whether the title stands alone, and is not part of a longer phrase: `access token handling` is not about "Token
+/// Handling".
 fn stands_alone(prose: &str, place: &Range<usize>) -> bool {
     let from = prose.ceil_char_boundary(place.start.saturating_sub(VIEW_BYTES));
     let before = prose.get(from..place.start).unwrap_or_default();
@@ -294,7 +296,7 @@ fn stands_alone(prose: &str, place: &Range<usize>) -> bool {
     !word.ends_with(|last: char| last.is_alphanumeric()) || LEADS.contains(&lower.as_str())
 }
 
-/// Words that may stand before a title that is meant as such.
+/// Words that may stand before a title that is mentioned as such.
 const LEADS: [&str; 40] = [
     "a",
     "about",
@@ -338,7 +340,7 @@ const LEADS: [&str; 40] = [
     "without",
 ];
 
-/// Sections side by side whose titles count steps: `Step 1: …`, `手順1 …`.
+/// Returns the order of neighbouring sections with numbered titles: `Step 1: …`, `手順1 …`.
 fn titled_steps(nodes: &[Node]) -> Vec<Edge> {
     let mut last: BTreeMap<usize, (u32, usize)> = BTreeMap::new();
     let mut edges = Vec::new();
@@ -359,7 +361,7 @@ fn step_of(title: &str) -> Option<u32> {
     rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// One edge for each pair, in order.
+/// Merges the edges between the same two sections, and sorts all.
 fn merged(mut edges: Vec<Edge>) -> Vec<Edge> {
     edges.sort_by_key(|edge| (edge.from, edge.to));
     let mut out: Vec<Edge> = Vec::with_capacity(edges.len());

@@ -1,11 +1,12 @@
-//! RFCs and Internet-Drafts as plain text: 72 columns, numbered headings at the margin, pages with headers and footers.
+//! Reads RFCs and Internet-Drafts as plain text: 72 columns, numbered headings at the margin, pages with headers and
+//! footers.
 
 use crate::document::{Block, Builder, Document};
 use crate::source::Kind;
 
-/// How far a title in the middle of the first page is from the margin.
+/// How far from the margin a centred title on the first page begins at least, in columns.
 const TITLE_INDENT_MIN: usize = 6;
-/// A term that stands alone above what it means is short.
+/// The longest term that stands alone above its meaning, in bytes.
 const TERM_BYTES_MAX: usize = 50;
 
 /// Reads one document.
@@ -30,7 +31,7 @@ pub(crate) fn read(name: &str, text: &str) -> Document {
             .copied()
             .collect();
         reader.block(&block);
-        // A line at the margin that is no heading is a block of its own.
+        // A line at the margin that is not a heading is a block.
         let taken = block.len().max(1);
         if block.is_empty() && !line.trim().is_empty() {
             reader.block(&[line]);
@@ -43,7 +44,7 @@ pub(crate) fn read(name: &str, text: &str) -> Document {
     reader.builder.finish()
 }
 
-/// The lines without page breaks, and without what stands above and below them.
+/// Returns the lines without page breaks, page headers and footers.
 fn without_pages(text: &str) -> Vec<&str> {
     let mut kept: Vec<&str> = Vec::new();
     let mut after_break = false;
@@ -66,14 +67,14 @@ fn without_pages(text: &str) -> Vec<&str> {
     kept
 }
 
-/// `RFC 6749                        OAuth 2.0                   October 2012`
+/// Whether a line is a page header: `RFC 6749                        OAuth 2.0                   October 2012`
 fn is_running_header(line: &str) -> bool {
     let year = line.rsplit(' ').next().unwrap_or_default();
     let begins = line.starts_with("RFC ") || line.starts_with("Internet-Draft ");
     begins && line.contains("   ") && year.len() == 4 && year.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A heading at the margin: its level, its number, its title.
+/// Reads a heading at the margin: its level, its number, its title.
 fn heading(line: &str) -> Option<(u8, &str, &str)> {
     let first = line.chars().next()?;
     if first.is_whitespace() {
@@ -93,7 +94,7 @@ fn heading(line: &str) -> Option<(u8, &str, &str)> {
     let others = parts.all(is_number);
     let dotted = word.ends_with('.') || levels > 1 || title.starts_with(' ');
     if begins && others && dotted && !title.trim().is_empty() && (first.is_ascii_digit() || levels > 1) {
-        // The dots of a table of contents lead to a page.
+        // A line of the table of contents, with dots before the page number.
         if title.contains("....") || title.contains(". . .") {
             return None;
         }
@@ -110,7 +111,7 @@ fn is_number(part: &str) -> bool {
 
 struct Reader {
     builder: Builder,
-    /// We are in the table of contents.
+    /// Whether the table of contents is being read.
     contents: bool,
     bibliography: bool,
     /// The entry of the bibliography that is being read.
@@ -118,7 +119,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The first page: number and title. Gives the line on which the text begins.
+    /// Reads the number and the title on the first page. Returns the line on which the text begins.
     fn front(&mut self, lines: &[&str]) -> usize {
         let begins = lines.iter().position(|line| {
             let line = line.trim_end();
@@ -181,7 +182,7 @@ impl Reader {
         }
     }
 
-    /// Lines without a blank one between them.
+    /// Reads a block: lines without a blank line between them.
     fn block(&mut self, lines: &[&str]) {
         if self.contents || lines.is_empty() {
             return;
@@ -209,7 +210,7 @@ impl Reader {
                 self.builder.begin(number.map_or(Block::Paragraph, |number| Block::Item { number, depth }));
                 self.builder.text(text);
             }
-            // To the end of the block, or to the next entry of a list without blank lines.
+            // The entry goes on to the end of the block, or to the next entry of a list without blank lines.
             let length = more.iter().take_while(|line| bullet(line.trim_start()).0.is_none()).count();
             for line in more.iter().take(length) {
                 self.builder.text(" ");
@@ -220,7 +221,8 @@ impl Reader {
         }
     }
 
-    /// `[RFC6749]  Hardt, D., Ed., "The OAuth 2.0 …", RFC 6749, …`; an entry may go on after the end of a page.
+    /// Reads an entry such as `[RFC6749]  Hardt, D., Ed., "The OAuth 2.0 …", RFC 6749, …`. It may go on on the next
+    /// page.
     fn reference(&mut self, lines: &[&str]) {
         for line in lines.iter().map(|line| line.trim()) {
             if line.starts_with('[') && line.contains(']') {
@@ -250,7 +252,8 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// `o  text`, `*  text`, `1.  text`, `(A)  text`: whether an entry of a list begins, its number, and its text.
+/// Reads the start of a list entry: `o  text`, `*  text`, `1.  text`, `(A)  text`. Returns whether there is one, its
+/// number, and its text.
 fn bullet(line: &str) -> (Option<Option<u64>>, &str) {
     let Some((mark, text)) = line.split_once(' ') else { return (None, line) };
     let digits = mark.trim_end_matches(['.', ')']).trim_start_matches('(');
@@ -266,14 +269,14 @@ fn bullet(line: &str) -> (Option<Option<u64>>, &str) {
     }
 }
 
-/// A short line that ends in nothing: what hangs under it says what it means.
+/// Whether a line is a term: short and without punctuation at its end. The indented text below it is its meaning.
 fn is_term(line: &str) -> bool {
     line.len() <= TERM_BYTES_MAX
         && !line.ends_with(['.', ',', ';', ':', '-', '{', '}'])
         && !line.contains(['=', '|', '<', '/'])
 }
 
-/// A figure, a message or code: no sentences.
+/// Whether the lines are a figure, a message or code, and not sentences.
 fn is_drawn(lines: &[&str]) -> bool {
     let text = || lines.iter().flat_map(|line| line.trim_start().chars());
     let signs = text().filter(|character| "|+-={}[]<>&\\/^_#%;".contains(*character)).count();

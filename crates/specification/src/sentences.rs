@@ -1,21 +1,21 @@
-//! Sentences: where one ends, what it demands, and of whom. English (RFC 2119, RFC 8174) and Japanese.
+//! Sentences: where each ends, what it demands, and of whom. English (RFC 2119, RFC 8174) and Japanese.
 
 use std::ops::Range;
 
 use serde::Serialize;
 
-/// One sentence, and what it demands.
+/// A sentence with its demands.
 #[derive(Debug, Clone)]
 pub(crate) struct Sentence {
-    /// Where it stands in the prose of its section.
+    /// The place of the sentence in the prose of its section.
     pub(crate) at: Range<usize>,
-    /// What it demands, each once, with the place of the word in the prose.
+    /// The keywords of its demands, each once, with their places in the prose.
     pub(crate) keywords: Vec<(Keyword, usize)>,
-    /// For the entries of a list: the sentence that introduces them, as its number in the section.
+    /// For an entry of a list: the number of the sentence in this section that introduces the list.
     pub(crate) lead: Option<usize>,
 }
 
-/// How strongly something is demanded. SHALL and REQUIRED are MUST, RECOMMENDED is SHOULD, OPTIONAL is MAY.
+/// How strong a demand is. SHALL and REQUIRED count as MUST, RECOMMENDED as SHOULD, OPTIONAL as MAY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub enum Keyword {
     /// MAY, OPTIONAL; てもよい
@@ -36,7 +36,7 @@ pub enum Keyword {
 }
 
 impl Keyword {
-    /// As RFC 2119 writes it.
+    /// Returns the keyword as RFC 2119 writes it.
     pub fn word(self) -> &'static str {
         match self {
             Self::May => "MAY",
@@ -47,17 +47,17 @@ impl Keyword {
         }
     }
 
-    /// Whether nothing else is allowed.
+    /// Whether the demand allows nothing else.
     pub fn is_strict(self) -> bool {
         matches!(self, Self::Must | Self::MustNot)
     }
 }
 
-/// What ends in a point and ends no sentence.
+/// Abbreviations whose point does not end a sentence.
 const ABBREVIATIONS: [&str; 12] =
     ["e.g.", "i.e.", "etc.", "cf.", "vs.", "no.", "sec.", "fig.", "a.k.a.", "al.", "approx.", "eq."];
 
-/// Endings of Japanese that demand something; the longer before what they end with.
+/// Japanese endings that demand something; a longer one comes before the ending that it contains.
 const JAPANESE: [(&str, Keyword); 12] = [
     ("べきではない", Keyword::ShouldNot),
     ("べきでない", Keyword::ShouldNot),
@@ -73,7 +73,7 @@ const JAPANESE: [(&str, Keyword); 12] = [
     ("ても良い", Keyword::May),
 ];
 
-/// Splits a block that begins at `from` in the prose, and adds its sentences.
+/// Splits a block that begins at `from` in the prose into sentences, and adds them.
 pub(crate) fn split(text: &str, from: usize, lead: Option<usize>, sentences: &mut Vec<Sentence>) {
     let mut begin = 0;
     let mut characters = text.char_indices().peekable();
@@ -101,7 +101,7 @@ pub(crate) fn split(text: &str, from: usize, lead: Option<usize>, sentences: &mu
             _ => false,
         };
         if ends {
-            // Closing quotes and brackets belong to what they close.
+            // Closing quotes and brackets belong to the sentence before them.
             let mut end = after;
             while let Some((at, closing)) = characters.next_if(|(_, next)| "\"'”’)]」』）".contains(*next)) {
                 end = at + closing.len_utf8();
@@ -115,12 +115,12 @@ pub(crate) fn split(text: &str, from: usize, lead: Option<usize>, sentences: &mu
 
 fn is_abbreviation(sentence: &str) -> bool {
     let word = sentence.rsplit([' ', '(', '\u{a0}']).next().unwrap_or_default();
-    // An initial, as in `D. Hardt`.
+    // An initial does not end a sentence, as in `D. Hardt`.
     let initial = word.len() == 2 && word.starts_with(|first: char| first.is_ascii_uppercase());
     initial || ABBREVIATIONS.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
-/// What a sentence demands, each once, with the place of its first word.
+/// Returns the demands in a sentence, each once, with the place of its first word.
 pub(crate) fn keywords(sentence: &str) -> Vec<(Keyword, usize)> {
     let mut found: Vec<(Keyword, usize)> = Vec::new();
     let add = |found: &mut Vec<(Keyword, usize)>, keyword: Keyword, at: usize| {
@@ -146,7 +146,7 @@ pub(crate) fn keywords(sentence: &str) -> Vec<(Keyword, usize)> {
         }
         before = (word, at);
     }
-    // The paragraph that says how the words are meant uses none of them.
+    // A sentence that explains the keywords does not use them.
     if found.len() >= 3 && sentence.contains("interpreted") {
         return Vec::new();
     }
@@ -160,19 +160,19 @@ pub(crate) fn keywords(sentence: &str) -> Vec<(Keyword, usize)> {
     found
 }
 
-/// Words of capitals only.
+/// Returns the words that consist of capital letters.
 fn upper_words(sentence: &str) -> impl Iterator<Item = (&str, usize)> {
     let mut at = 0;
     sentence.split(|character: char| !(character.is_alphanumeric() || character == '_')).filter_map(move |word| {
         let begin = at;
-        // What separates is one character; its length is found in the sentence.
+        // The words are separated by one character, whose length in bytes may differ.
         at += word.len();
         at += sentence.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         (word.len() >= 3 && word.bytes().all(|byte| byte.is_ascii_uppercase())).then_some((word, begin))
     })
 }
 
-/// Roles that specifications speak of, the more exact before what it holds.
+/// Roles in specifications; a more exact name comes before the name that it contains.
 const ACTORS: [&str; 17] = [
     "MCP proxy server",
     "authorization server",
@@ -193,7 +193,7 @@ const ACTORS: [&str; 17] = [
     "user",
 ];
 
-/// The same in Japanese.
+/// Roles in Japanese.
 const ACTORS_JAPANESE: [&str; 10] = [
     "認可サーバー",
     "認可サーバ",
@@ -207,7 +207,7 @@ const ACTORS_JAPANESE: [&str; 10] = [
     "実装",
 ];
 
-/// After these words no subject is named, only what it does or where.
+/// Words at which the subject ends: an action or a place follows.
 const ENDS_SUBJECT: [&str; 22] = [
     "that",
     "which",
@@ -232,7 +232,7 @@ const ENDS_SUBJECT: [&str; 22] = [
     "from",
     "as",
 ];
-/// Verbs after which a clause goes on, whose subject stands before them.
+/// Verbs that end the subject before them, although a keyword follows later.
 const VERBS: [&str; 22] = [
     "are",
     "can",
@@ -258,7 +258,7 @@ const VERBS: [&str; 22] = [
     "wishes",
 ];
 
-/// Whom a demand binds: the words of the subject before the keyword, and the roles named in them.
+/// Returns who is bound by a demand: the words of the subject before the keyword, and the roles named in them.
 pub(crate) fn subject(before: &str) -> (String, Vec<String>) {
     if let Some((subject, _)) = before.split_once(['は', 'が']) {
         let subject = subject.rsplit(['、', '，', '。']).next().unwrap_or(subject).trim();
@@ -267,7 +267,7 @@ pub(crate) fn subject(before: &str) -> (String, Vec<String>) {
     }
     let unbracketed = without_brackets(before);
     let mut subject = unbracketed.trim();
-    // `If validation fails, servers`: what stands before is a condition. It may be more than one.
+    // The text before the comma may be a condition, as in `If validation fails, servers`. There may be several.
     while let Some((condition, rest)) = subject.split_once(", ") {
         let first = condition.split(' ').next().unwrap_or_default().to_lowercase();
         if !matches!(
@@ -317,7 +317,7 @@ pub(crate) fn subject(before: &str) -> (String, Vec<String>) {
         ENDS_SUBJECT.contains(&word.as_str()) || VERBS.contains(&word.as_str())
     };
     let mut kept: Vec<&str> = words.take_while(|(at, word)| *at == 0 || !ends(word)).map(|(_, word)| word).collect();
-    // `the client and`: what follows is its other verb.
+    // In `the client and`, a second verb follows.
     while kept.len() > 1 && kept.last().is_some_and(|last| matches!(*last, "also" | "and" | "but" | "or" | "then")) {
         kept.pop();
     }
@@ -326,14 +326,14 @@ pub(crate) fn subject(before: &str) -> (String, Vec<String>) {
     (subject, roles)
 }
 
-/// The text without what stands in brackets; of half a bracket, the part outside.
+/// Returns the text without the parts in brackets. If only one bracket of a pair is there, the part outside stays.
 fn without_brackets(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut depth = 0_usize;
     for character in text.chars() {
         match character {
             '(' | '[' => depth += 1,
-            // What was said before belongs to the bracket that began earlier.
+            // The bracket began before this text, so everything up to here is inside of it.
             ')' | ']' if depth == 0 => out.clear(),
             ')' | ']' => depth -= 1,
             _ if depth == 0 && !(character == ' ' && out.ends_with(' ')) => out.push(character),
@@ -355,7 +355,7 @@ fn roles(subject: &str) -> Vec<String> {
             let after = plural.unwrap_or_else(|| rest.get(end..).unwrap_or_default());
             let whole =
                 !letter(rest.get(..at).and_then(|before| before.chars().next_back())) && !letter(after.chars().next());
-            // The role is the subject's last word, or one of several: `client metadata` is no client.
+            // The role must be the subject's last word, or one of several: `client metadata` is not a client.
             let following = after.trim_start();
             let ends = ["", "and ", "or ", "/", "also"]
                 .iter()

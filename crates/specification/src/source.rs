@@ -1,8 +1,8 @@
-//! A text to read, and how it is written.
+//! A text to read, with its format.
 
 use serde::{Deserialize, Serialize};
 
-/// How a text is written.
+/// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -19,16 +19,16 @@ pub enum Kind {
 /// A text to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its path or address: links between sources are followed by it.
+    /// The path or address of the text. Links between sources are resolved by it.
     pub name: String,
-    /// What it says.
+    /// The text itself.
     pub text: String,
-    /// How it is written.
+    /// The format of the text.
     pub kind: Kind,
 }
 
 impl Source {
-    /// A source; how it is written is seen from its name, or else from the text.
+    /// Creates a source. Its format is guessed from the name, or else from the text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let (name, text) = (name.into(), text.into());
         let kind = Kind::of(&name, &text);

@@ -1,4 +1,5 @@
-//! Terms: who defines each, and who uses it. One pass over the text finds them all (Aho-Corasick).
+//! Terms: the sections that define each, and the sections that use it. One pass over the text finds all uses
+//! (Aho-Corasick).
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -9,9 +10,9 @@ use crate::definitions;
 use crate::document::Rank;
 use crate::graph::{Node, Term};
 
-/// What the terms may measure together. What is beyond is counted and not looked for.
+/// The total length of all terms, in bytes. Terms beyond it are counted, but their uses are not searched.
 const TERM_BYTES_MAX: usize = 400_000;
-/// A term that is explained in more places than these is an ordinary word.
+/// In how many places a term may be explained. If there are more, it is an ordinary word.
 const DEFINERS_MAX: usize = 3;
 
 /// A term used in a section.
@@ -19,14 +20,14 @@ const DEFINERS_MAX: usize = 3;
 pub(crate) struct TermUse {
     pub(crate) section: usize,
     pub(crate) term: usize,
-    /// How often, and where.
+    /// The places in the prose where the term is used.
     pub(crate) places: Vec<Range<usize>>,
 }
 
-/// How many places of one term in one section are kept: one that demands something may stand among the later ones.
+/// How many uses of one term in one section are kept: a later one may contain a demand that the first ones do not.
 const PLACES_MAX: usize = 64;
 
-/// The terms that the sections define, in the order of their first definition, and how many were left out.
+/// Returns the terms that the sections define, in the order of their first definition, and how many were left out.
 pub(crate) fn defined(nodes: &[Node]) -> (Vec<Term>, usize) {
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut terms: Vec<Term> = Vec::new();
@@ -49,7 +50,7 @@ pub(crate) fn defined(nodes: &[Node]) -> (Vec<Term>, usize) {
         for definition in &node.text.definitions {
             add(&definition.term, section, definition.at.clone(), definition.rank, definition.sign);
         }
-        // A chapter that says nothing itself explains nothing.
+        // A chapter without a text of its own explains nothing.
         if node.text.level > 0
             && node.text.speaks()
             && let Some(term) = definitions::of_title(&node.text.title)
@@ -69,14 +70,14 @@ pub(crate) fn defined(nodes: &[Node]) -> (Vec<Term>, usize) {
 }
 
 impl Term {
-    /// The section that defines it for a document: one of that document, else one of another.
+    /// Returns the section that defines the term for a document: one of that document, or else one of another.
     pub(crate) fn definer(&self, document: usize, nodes: &[Node]) -> Option<usize> {
         let of = |section: usize| nodes.get(section).map(|node| node.document);
         let mut here =
             self.definers.iter().map(|(section, _)| *section).filter(|section| of(*section) == Some(document));
         let (first, second) = (here.next(), here.next());
         match (self.rank, first, second) {
-            // Several sections of one name: none is meant by it.
+            // If several sections have the term as their heading, it refers to none of them.
             (Rank::Heading, Some(_), Some(_)) => None,
             (_, Some(first), _) => Some(first),
             (Rank::Heading, None, _) if self.definers.len() > 1 => None,
@@ -85,14 +86,15 @@ impl Term {
     }
 }
 
-/// Where the terms are used, by section and then by term. Counts the uses in the terms.
+/// Returns the uses of the terms, sorted by section and then by term. Also counts, in each term, the sections that use
+/// it.
 pub(crate) fn used(nodes: &[Node], terms: &mut [Term]) -> Vec<TermUse> {
     let search = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
         .kind(Some(AhoCorasickKind::ContiguousNFA))
         .build(terms.iter().map(|term| term.name.as_str()));
-    // It fails only for more patterns than the bound above lets in.
+    // This fails only for more patterns than `TERM_BYTES_MAX` permits.
     let Ok(search) = search else { return Vec::new() };
     let mut uses = Vec::new();
     for (section, node) in nodes.iter().enumerate().filter(|(_, node)| node.text.speaks()) {
@@ -121,7 +123,7 @@ pub(crate) fn used(nodes: &[Node], terms: &mut [Term]) -> Vec<TermUse> {
     uses
 }
 
-/// Whether what was found is a word of its own: `author` in `authorization` is none. A plural is the same word.
+/// Whether a match is a word of its own, as `author` in `authorization` is not. A plural counts as the same word.
 fn is_whole(prose: &str, found: Range<usize>) -> bool {
     let text = prose.get(found.clone()).unwrap_or_default();
     let rest = prose.get(found.end..).unwrap_or_default();
@@ -133,13 +135,13 @@ fn is_whole(prose: &str, found: Range<usize>) -> bool {
     };
     let plural = ["es", "s"].iter().find_map(|ending| rest.strip_prefix(ending)).filter(|_| joins(last, Some('s')));
     let ends = |rest: &str| !joins(last, rest.chars().next());
-    // `token_endpoint` and `token-endpoint` are words of their own.
+    // `token_endpoint` is one word.
     let glued = |character: Option<char>| matches!(character, Some('_'));
     let after_glued = glued(rest.chars().next());
     !joins(before, first) && !glued(before) && !after_glued && (ends(rest) || plural.is_some_and(ends))
 }
 
-/// `"state"`, "`state`", `state parameter`.
+/// Whether a match is quoted or named as a symbol: `"state"`, "`state`", `state parameter`.
 fn is_quoted(prose: &str, found: Range<usize>) -> bool {
     let before = prose.get(..found.start).unwrap_or_default();
     let after = prose.get(found.end..).unwrap_or_default();

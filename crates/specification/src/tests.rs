@@ -15,7 +15,7 @@ fn map(text: &str) -> Map {
     read(&[Source::new("spec.md", text)]).unwrap()
 }
 
-/// The relations as `from kind to`, by title.
+/// Returns the relations as `from kind to`, by title.
 fn relations(map: &Map) -> BTreeSet<String> {
     let title = |at: usize| map.graph.nodes[at].text.title.as_str();
     let kinds = [
@@ -137,7 +137,7 @@ fn a_mention_that_means_something_else_is_no_use() {
                    ## Other\n\nAccess token handling is hard. See [token handling](https://example.com/).\n\n## Real\n\nIt is about token handling.\n",
     );
     assert_eq!(relations(&map).into_iter().collect::<Vec<_>>(), ["Real uses Token Handling"]);
-    // A list of demands is in no order of time.
+    // A list of demands gives no order of steps.
     let listed = self::map(
         "# A\n\n## All\n\n1. A client MUST [ask](#ask).\n2. A server MUST [tell](#tell).\n\n## Ask\n\na\n\n## Tell\n\nb\n",
     );
@@ -312,15 +312,15 @@ fn ten_thousand_sections_are_drawn_in_fifty_lines() {
     assert!((45..=50).contains(&lines), "{lines}");
 }
 
-/// The most important document is opened before others are named, however many there are; and a relation says what it is
-/// about, and how much else.
+/// The most important document is expanded before other documents get a node, however many there are. A relation names
+/// the terms it is about, and says how many more there are.
 #[test]
 fn the_most_important_document_is_opened_first() {
     let chapter: String = (0..22)
         .map(|at| format!("## Rule {at}\n\nClients MUST follow [the next](#rule-{}).\n\n", (at + 1) % 22))
         .collect();
     let mut sources = vec![Source::new("main.md", format!("# Main\n\n{chapter}"))];
-    // Pages that all link to one another draw the walk away from the chapter, to whose title they lead.
+    // Pages that all link to one another raise each other's weight above that of the chapter to whose title they link.
     sources.extend((0..9).map(|at| {
         let links: String = (0..9).map(|to| format!("Servers MUST read [page {to}](page{to}.md). ")).collect();
         Source::new(format!("page{at}.md"), format!("# Page {at}\n\n{links}Servers MUST read [it](main.md).\n"))
@@ -340,7 +340,7 @@ fn map_of(text: &str) -> String {
     picture(&map(text), &Options::default())
 }
 
-/// A draft as its authors write it has its title, and relates as it says.
+/// The source of a draft is read with its title and its relations.
 #[test]
 fn a_kramdown_draft_is_read() {
     let text = "---\ntitle: A Small Draft\ndocname: draft-small-00\n\nnormative:\n  RFC2119:\n\n--- abstract\n\nWhat it is about.\n\n\
@@ -363,7 +363,7 @@ fn a_kramdown_draft_is_read() {
     assert!(map.broken_links().is_empty(), "{:?}", map.broken_links());
 }
 
-/// The entries of a definition list name their term, in every kind of text.
+/// The entries of a definition list name their term, in every format.
 #[test]
 fn a_demand_of_a_definition_list_names_its_term() {
     let rfc = "Network Working Group                                          A. Writer\n\
@@ -384,7 +384,7 @@ fn a_demand_of_a_definition_list_names_its_term() {
     }
 }
 
-/// What a reader that looks too far would take minutes for.
+/// Texts for which a reader that looks too far ahead would need minutes.
 #[test]
 fn long_texts_without_an_end_are_read_in_one_pass() {
     let mut texts =
@@ -430,7 +430,7 @@ fn documents_outside_are_one_node_or_each_or_none() {
     assert!(!none.contains("[/\"") && none.contains("2 outside documents not shown"), "{none}");
 }
 
-/// Titles that try to be more than a title.
+/// Titles that contain markup or syntax.
 fn any_title() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-Z][a-z]{2,8} [A-Z][a-z]{2,8}",
@@ -468,7 +468,7 @@ fn any_text() -> impl Strategy<Value = String> {
     })
 }
 
-/// What must hold of every picture, whatever was read.
+/// Checks what must be true for every diagram, whatever was read.
 fn check(map: &Map, lines: usize) -> Result<(), String> {
     let selection = Selection { lines, external: External::Collapsed, focus: None };
     let view = view::choose(&map.graph, selection).map_err(|error| error.to_string())?;

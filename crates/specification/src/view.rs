@@ -1,5 +1,5 @@
-//! What of the graph is shown: the most central sections, each other one folded into the nearest section shown that it
-//! stands in, and the weightiest relations between them. What is not shown is counted.
+//! Chooses what a diagram shows: the most central sections, and the weightiest relations between them. Every other
+//! section is folded into the nearest shown section that contains it. What is not shown is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,16 +11,16 @@ use crate::bounds::{LINES_MAX, LINES_MIN};
 use crate::graph::{Edge, Graph};
 use crate::weight;
 
-/// One of so many lines shows a section of the most important document, also if other sections weigh more.
+/// One line in this many is used for sections of the most important document, even if other sections weigh more.
 const OPENED_PART: usize = 8;
-/// How many terms a relation names.
+/// How many terms a relation names at most.
 const TERMS_MAX: usize = 2;
-/// How many documents the node "presupposes" names.
+/// How many documents the node "presupposes" names at most.
 const NAMES_MAX: usize = 16;
-/// How many outside documents have a node each.
+/// How many outside documents get a node of their own at most.
 const OUTSIDE_MAX: usize = 40;
 
-/// What is shown of documents that were not read.
+/// How documents that were not read are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum External {
@@ -33,17 +33,17 @@ pub enum External {
     None,
 }
 
-/// What a diagram has room for, and what it is about.
+/// The size of a diagram, and what it is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection {
-    /// The most lines of Mermaid.
+    /// The highest number of lines of Mermaid.
     pub(crate) lines: usize,
     pub(crate) external: External,
-    /// The section that gets the room, with what is around it.
+    /// The section to focus on: it is shown with its surroundings.
     pub(crate) focus: Option<usize>,
 }
 
-/// Chooses what is shown in this many lines of Mermaid.
+/// Chooses what is shown in this number of lines of Mermaid.
 pub(crate) fn choose(graph: &Graph, selection: Selection) -> Result<Diagram, AskError> {
     if !(LINES_MIN..=LINES_MAX).contains(&selection.lines) {
         return Err(AskError::Lines { given: selection.lines });
@@ -55,7 +55,7 @@ pub(crate) fn choose(graph: &Graph, selection: Selection) -> Result<Diagram, Ask
     if selection.focus.is_none() {
         open_first(graph, weights, selection.lines / OPENED_PART, &mut order);
     }
-    // As many sections as leave room for a relation each. The more sections, the fewer lines are left.
+    // Finds the highest number of sections that leaves room for one relation each.
     let (mut low, mut high) = (1, order.len().min(selection.lines));
     while low < high {
         let middle = (low + high).div_ceil(2);
@@ -70,8 +70,8 @@ pub(crate) fn choose(graph: &Graph, selection: Selection) -> Result<Diagram, Ask
     Ok(draft.fit(selection))
 }
 
-/// Puts sections of the most important document first: it is opened before others are named. It is the one to which all
-/// others refer most often; of several, the one whose sections weigh most.
+/// Moves sections of the most important document to the front, so that it is expanded before others are named. It is
+/// the document to which all others refer most often; among several, the one whose sections weigh most.
 fn open_first(graph: &Graph, weights: &[u64], count: usize, order: &mut [usize]) {
     let root = |section: usize| graph.ancestors(section).last().unwrap_or(section);
     let mut documents: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
@@ -91,34 +91,34 @@ fn open_first(graph: &Graph, weights: &[u64], count: usize, order: &mut [usize])
     let Some(most) = most.map(|(section, _)| *section) else { return };
     let inside: Vec<usize> =
         order.iter().copied().filter(|section| *section != most && root(*section) == most).take(count).collect();
-    // Stable: among the others, and among these, the weightiest stay first.
+    // The sort is stable: within both groups the weightiest stay first.
     order.sort_by_key(|section| !inside.contains(section));
 }
 
-/// A choice of sections with everything between them, before arrows are chosen.
+/// A choice of sections with all relations between them, before the relations are chosen.
 struct Draft<'a> {
     graph: &'a Graph,
     nodes: Vec<Node>,
-    /// The section of each node.
+    /// The section that each node shows.
     sections: Vec<usize>,
-    /// Weightiest first.
+    /// The relations between the nodes, weightiest first.
     arrows: Vec<Arrow>,
     outside: Vec<OutsideDocument>,
-    /// How many relations stay within one node.
+    /// How many relations stay inside one node.
     inside: usize,
-    /// How many sections are in no node.
+    /// How many sections are not in any node.
     lost: usize,
-    /// How many relations begin or end at such a section.
+    /// How many relations begin or end at a section that is in no node.
     lost_arrows: usize,
-    /// How many documents outside are not shown.
+    /// How many outside documents are not shown.
     unnamed: usize,
     has_focus: bool,
 }
 
-/// An arrow while the relations that it stands for are collected.
+/// An arrow, while the relations that it stands for are collected.
 struct DraftArrow {
     arrow: Arrow,
-    /// The terms that it is about, by number.
+    /// The terms that the relations are about, by number.
     terms: BTreeSet<usize>,
     weight: u64,
 }
@@ -128,7 +128,7 @@ impl<'a> Draft<'a> {
         let kept = with_surroundings(graph, chosen);
         let places: BTreeMap<usize, usize> =
             kept.iter().enumerate().map(|(place, section)| (*section, place)).collect();
-        // Parents stand before their children, so that one pass finds for each section its box.
+        // Parents stand before their children, so one pass finds the node of each section.
         let mut home: Vec<Option<usize>> = Vec::with_capacity(graph.nodes.len());
         let mut nodes: Vec<Node> = Vec::with_capacity(kept.len());
         let mut sections = Vec::with_capacity(kept.len());
@@ -166,7 +166,7 @@ impl<'a> Draft<'a> {
         }
         let mut arrows: Vec<DraftArrow> = merged.into_values().collect();
         let focus = selection.focus.and_then(place);
-        // With a focus, what touches it comes first.
+        // With a focus, the relations of that section come first.
         let touches = |arrow: &Arrow| focus.is_some_and(|focus| arrow.from == focus || arrow.to == focus);
         arrows.sort_by_key(|draft| {
             (std::cmp::Reverse((touches(&draft.arrow), draft.weight)), draft.arrow.from, draft.arrow.to)
@@ -177,14 +177,14 @@ impl<'a> Draft<'a> {
         Self { graph, nodes, sections, arrows, outside, inside, lost, lost_arrows, unnamed, has_focus }
     }
 
-    /// How many lines it takes with so many arrows, the weightiest.
+    /// Returns how many lines the diagram takes with this number of arrows, the weightiest.
     fn lines(&self, arrows: usize) -> usize {
         let touched: BTreeSet<usize> = self.touched(arrows);
         let nodes = self.nodes.iter().enumerate();
         let lines: usize =
             nodes.map(|(at, node)| if node.has_children { 2 + usize::from(touched.contains(&at)) } else { 1 }).sum();
         let outside: usize = self.outside.iter().map(|document| 1 + document.references.len()).sum();
-        // The first line, the note, and how the focus looks.
+        // The first line, the note, and the style of the focus.
         2 + usize::from(self.has_focus) + lines + outside + arrows
     }
 
@@ -194,9 +194,9 @@ impl<'a> Draft<'a> {
             .collect()
     }
 
-    /// As many arrows as there is room for.
+    /// Keeps as many arrows as there is room for.
     fn fit(mut self, selection: Selection) -> Diagram {
-        // Outside documents give way first, then arrows.
+        // Outside documents are dropped first, then arrows.
         while self.lines(0) > selection.lines {
             let several = self.outside.len() > 1;
             match self.outside.iter_mut().rev().find(|document| !document.references.is_empty()) {
@@ -233,7 +233,7 @@ impl<'a> Draft<'a> {
         Diagram { title, nodes: self.nodes, arrows, outside: self.outside, note, focus, lines_max: selection.lines }
     }
 
-    /// What is shown of how much.
+    /// Writes the note that says how much of the map is shown.
     fn note(&self, arrows: usize) -> String {
         let sections = self.graph.nodes.len();
         let folded: usize = self.nodes.iter().map(|node| node.folded).sum();
@@ -287,7 +287,7 @@ impl DraftArrow {
     }
 }
 
-/// The sections with their documents, and with the chapters that two of them share.
+/// Returns the chosen sections with their documents, and with the chapters that two of them share.
 fn with_surroundings(graph: &Graph, chosen: &[usize]) -> BTreeSet<usize> {
     let mut kept: BTreeSet<usize> = chosen.iter().copied().collect();
     let mut chapters: BTreeMap<usize, usize> = BTreeMap::new();
@@ -307,13 +307,13 @@ fn full_title(graph: &Graph, section: usize) -> String {
     let above = graph.nodes.get(section).and_then(|node| node.parent).and_then(|parent| graph.text(parent));
     match above {
         _ if !text.number.is_empty() => format!("{} {}", text.number, text.title),
-        // Several sections have this title: what it stands in tells it from them.
+        // If several sections have this title, the title of the section around it is added.
         Some(above) if graph.repeated.contains(&text.title) => format!("{} ({})", text.title, above.title),
         _ => text.title.clone(),
     }
 }
 
-/// The documents outside: all in one node, or one node each. And how many are not there.
+/// Adds the documents that were not read: all in one node, or one node each. Returns how many are not shown.
 fn documents_outside(
     graph: &Graph,
     selection: Selection,
@@ -344,7 +344,7 @@ fn documents_outside(
             let names: Vec<&str> = graph.outside.iter().take(NAMES_MAX).map(|outside| outside.name.as_str()).collect();
             let more = all - names.len();
             let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            // One arrow for each document: who refers to what in it is left to the text.
+            // One arrow for each document: details are left to the text.
             let root = |section: usize| graph.ancestors(section).last().unwrap_or(section);
             let mut roots = graph
                 .outside

@@ -1,9 +1,9 @@
 //! How central a section is.
 //!
-//! A walk over the graph: whoever reads a section goes on, with [`ON`] of [`WHOLE`], along one of its relations, chosen
-//! by the weight of each, and else begins anew at a section chosen by what it demands. A section's weight is how often
-//! the walk is there (what is known as a personalised page rank). A relation weighs what its weightiest mention does,
-//! and up to 3 more for each other:
+//! The weights come from a random walk over the graph. A reader at a section goes on, with [`ON`] of [`WHOLE`], along
+//! one of its relations, chosen by weight; otherwise the reader starts again at a section that is chosen by its
+//! demands. A section's weight is how often the walk visits it (a personalised page rank). The weight of a relation is
+//! that of its weightiest mention, plus up to 3 for each further mention:
 //!
 //! | Mention | Weight |
 //! |---|---|
@@ -18,28 +18,28 @@
 //! | a term in a sentence with MUST, SHALL or REQUIRED | twice that |
 //! | from a section to the one it stands in | 1 |
 //!
-//! Against its direction, a relation counts for a third of that: what demands something of a central section is of
-//! interest, too. A beginning counts 1, and 1 more for every sentence of the section with MUST or MUST NOT, up to
-//! eight. With a focus, every walk begins there, and goes along relations alike in both directions.
+//! In the opposite direction, a relation counts for a third of its weight, because a section that makes demands about a
+//! central section is of interest too. A start counts 1, and 1 more for every sentence of the section with MUST or MUST
+//! NOT, up to eight. With a focus, every walk starts there, and follows relations equally in both directions.
 //!
-//! All of it is whole numbers and [`ROUNDS`] rounds, so that it is the same on every machine.
+//! The computation uses whole numbers and [`ROUNDS`] rounds, so that the result is the same on every machine.
 
 use sekisho_protocol::diagram::Relation;
 
 use crate::graph::{Graph, Term};
 
-/// How often the walk goes on.
+/// How often the walk goes on, out of [`WHOLE`].
 const ON: u64 = 85;
-/// Of how many.
+/// The whole of which [`ON`] is a part.
 const WHOLE: u64 = 100;
-/// How much more a relation counts in its direction than against it.
+/// How many times more a relation counts in its direction than against it.
 const AHEAD: u64 = 3;
 const ROUNDS: usize = 20;
-/// All walks together.
+/// The number of all walks together.
 const MASS: u64 = 1 << 40;
 const DEMANDS_MAX: u64 = 8;
 
-/// What one mention adds to a relation.
+/// Returns the weight that one mention adds to a relation.
 pub(crate) fn of(relations: &[Relation], term: Option<&Term>, sections: usize) -> u64 {
     let has = |relation| relations.contains(&relation);
     let demands = has(Relation::Requires);
@@ -53,12 +53,12 @@ pub(crate) fn of(relations: &[Relation], term: Option<&Term>, sections: usize) -
     links + then + if has(Relation::Uses) { term } else { 0 }
 }
 
-/// What one relation weighs with one mention more. Many mentions of one thing are not many things.
+/// Returns the weight of a relation with one more mention. Many mentions of the same thing count little.
 pub(crate) fn sum(weight: u64, more: u64) -> u64 {
     weight.max(more) + (weight.min(more)).min(3)
 }
 
-/// A word that every fourth section uses says little of any.
+/// Returns the weight of a term. A word that a quarter of the sections use says little about any of them.
 fn rarity(term: &Term, sections: usize) -> u64 {
     let used_in = usize::try_from(term.used_in).unwrap_or(usize::MAX);
     match used_in {
@@ -70,7 +70,7 @@ fn rarity(term: &Term, sections: usize) -> u64 {
     }
 }
 
-/// The weight of every section.
+/// Returns the weight of every section.
 pub(crate) fn sections(graph: &Graph, focus: Option<usize>) -> Vec<u64> {
     let count = graph.nodes.len();
     let begin: Vec<u64> = graph
@@ -89,7 +89,7 @@ pub(crate) fn sections(graph: &Graph, focus: Option<usize>) -> Vec<u64> {
         })
         .collect();
     let beginnings: u64 = begin.iter().sum::<u64>().max(1);
-    // Ways out of each section: where to, and with which weight.
+    // The ways out of each section: the target and the weight.
     let mut ways: Vec<(usize, usize, u64)> = Vec::new();
     for edge in &graph.edges {
         let ahead = if focus.is_some() { edge.weight } else { AHEAD * edge.weight };
@@ -111,7 +111,7 @@ pub(crate) fn sections(graph: &Graph, focus: Option<usize>) -> Vec<u64> {
         }
     }
     let share = |mass: u64, part: u64, whole: u64| {
-        // No product is larger than 2^40 · 2^20: weights are small, and their sums are bounded by the relations.
+        // No product is larger than 2^40 · 2^20: weights are small, and the number of relations bounds their sums.
         u64::try_from(u128::from(mass) * u128::from(part) / u128::from(whole.max(1))).unwrap_or(mass)
     };
     let mut mass: Vec<u64> = begin.iter().map(|begin| share(MASS, *begin, beginnings)).collect();

@@ -29,7 +29,7 @@ fn parameters(request: &AuthorizationRequest) -> HashMap<String, String> {
     Url::parse(request.url()).unwrap().query_pairs().into_owned().collect()
 }
 
-/// CL-20, CL-21, CL-27, CL-28, CL-30: the request holds everything, once; the endpoint's own query stays.
+/// CL-20, CL-21, CL-27, CL-28, CL-30: the request contains each parameter once; the endpoint's own query stays.
 #[test]
 fn the_request_is_complete() {
     let request = begun(&server(), 1);
@@ -52,7 +52,7 @@ fn the_request_is_complete() {
     assert!(!format!("{request:?}").contains(&parameters["state"]));
 }
 
-/// CL-29: without the promise of S256 nobody is sent anywhere.
+/// CL-29: if the issuer does not announce S256, nobody is sent there.
 #[test]
 fn an_issuer_without_pkce_is_refused() {
     for methods in [&[][..], &["plain"], &["s256"], &["S512"]] {
@@ -62,7 +62,7 @@ fn an_issuer_without_pkce_is_refused() {
     }
 }
 
-/// CL-18, CL-19, ATK-87: a registration is of no use at another issuer.
+/// CL-18, CL-19, ATK-87: a registration cannot be used at another issuer.
 #[test]
 fn a_registration_stays_with_its_issuer() {
     let mut server = server();
@@ -88,7 +88,7 @@ fn nobody_is_sent_to_a_strange_place() {
     assert!(begin(&server(), &registration(), wish, &SeededEntropy::default()).is_ok());
 }
 
-/// What comes of an answer with this query; `STATE` stands for the request's own.
+/// Returns the outcome of an answer with this query; `STATE` stands for the request's own `state`.
 fn answer(iss_promised: bool, query: &str) -> Result<String, FinishError> {
     let mut server = server();
     server.authorization_response_iss_parameter_supported = iss_promised;
@@ -135,7 +135,7 @@ fn iss_is_not_normalized() {
     }
 }
 
-/// CL-34: of an answer that fails the check nothing is shown, not even its error.
+/// CL-34: nothing from an answer that fails the check is shown, not even its error.
 #[test]
 fn an_error_from_elsewhere_is_not_shown() {
     let error = answer(true, "error=access_denied&error_description=CANARY&state=STATE&iss=https%3A%2F%2Fevil.test")
@@ -145,11 +145,11 @@ fn an_error_from_elsewhere_is_not_shown() {
     let refused =
         answer(true, &format!("error=access_denied&error_description=not+today%1b&state=STATE&{ISS}")).unwrap_err();
     assert_eq!(refused, FinishError::Refused { code: "access_denied".to_owned(), description: "not today".to_owned() });
-    // An error beats a code that came along.
+    // If an answer has both an error and a code, the error counts.
     assert!(matches!(answer(true, &format!("error=x&code=c&state=STATE&{ISS}")), Err(FinishError::Refused { .. })));
 }
 
-/// CL-30: without our state nothing else of the answer is read.
+/// CL-30: if `state` is wrong, nothing else in the answer is read.
 #[test]
 fn a_forged_answer_is_dropped() {
     for state in ["", "state=", "state=other", "state=STATEx", "State=STATE", "state=%20STATE"] {
@@ -166,7 +166,7 @@ fn a_forged_answer_is_dropped() {
     assert_eq!(answer(true, &format!("code=&state=STATE&{ISS}")), Err(FinishError::Malformed));
 }
 
-/// CL-31, ATK-83: two flows at two issuers whose answers are crossed: both are refused.
+/// CL-31, ATK-83: if the answers of two logins at two issuers are swapped, both are refused.
 #[test]
 fn crossed_answers_are_refused() {
     let mut evil = server();
@@ -182,7 +182,7 @@ fn crossed_answers_are_refused() {
     assert!(finish(&honest, &url(&honest, ISSUER)).is_ok());
 }
 
-/// ATK-201, RFC 9700 §4.4.2: each issuer has a path of its own, and it stays the same: it is registered there.
+/// ATK-201, RFC 9700 §4.4.2: each issuer has its own path. The path never changes, because it is registered there.
 #[test]
 fn each_issuer_has_a_path_of_its_own() {
     assert_eq!(REDIRECT, format!("http://127.0.0.1:4711{}", redirect_path(ISSUER)));
@@ -202,7 +202,7 @@ fn an_answer_elsewhere_is_dropped() {
         &REDIRECT.replace("127.0.0.1", "localhost"),
         "",
         &format!("{REDIRECT}/"),
-        // The path that other issuers share, and another issuer's own.
+        // The path that several issuers share, and the path of another issuer.
         "http://127.0.0.1:4711/callback",
         &format!("http://127.0.0.1:4711{}", redirect_path("https://evil.test")),
     ] {

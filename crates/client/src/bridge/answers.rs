@@ -1,4 +1,4 @@
-//! What a server answers, on its way to the client.
+//! What happens to a server's answers on their way to the client.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ struct RefusalMeta {
 }
 
 impl Bridge {
-    /// Passes on what a success brings, until the answer to this request was among it.
+    /// Passes on the messages of a successful response, until the answer to this request was among them.
     pub(super) async fn pass_answer(
         self: &Arc<Self>,
         line: &Line,
@@ -56,7 +56,7 @@ impl Bridge {
         }
     }
 
-    /// The body of a success. One that is large has a place from when it grows large.
+    /// Reads the body of a successful response. A body that grows large takes a place for large messages.
     async fn large(&self, mut opened: Opened) -> Result<(BytesMut, Option<OwnedSemaphorePermit>), BridgeError> {
         let failed = |source| BridgeError::Http { resource: self.resource(), source };
         let max = self.settings.message_bytes_max;
@@ -74,7 +74,7 @@ impl Bridge {
         Ok((body, place))
     }
 
-    /// Passes one message on. Whether it was the answer to this request of this line.
+    /// Passes one message on. Returns whether it was the answer to this request.
     pub(super) async fn pass(
         self: &Arc<Self>,
         asked: Option<(&Line, &Id)>,
@@ -96,7 +96,7 @@ impl Bridge {
             return false;
         };
         let Some((line, _)) = asked.filter(|(_, id)| of.as_ref() == Some(*id)) else {
-            // On a standing stream a request that broke off may still be answered.
+            // A request whose stream broke off may still be answered on a standing stream.
             self.say(message.bytes(), place).await;
             return false;
         };
@@ -117,8 +117,8 @@ impl Bridge {
         true
     }
 
-    /// In place of a message that names a page which its server may not name: the request that waits gets this answer, the client
-    /// or the server. Whether the client was, about this request.
+    /// Replaces a message that names a page which its server may not name: the side that waits for an answer, client or
+    /// server, gets an error instead. Returns whether that was the client's answer to this request.
     async fn stop_page(self: &Arc<Self>, asked: Option<&Id>, message: &Message<'_>) -> bool {
         let why = "the server wants a page to be opened that is no web page, or less secure than the server";
         self.notify(Notice::Dropped { why: why.to_owned() });
@@ -128,7 +128,7 @@ impl Bridge {
                 asked.is_some() && id == asked
             }
             (_, Some(id)) => {
-                // Not awaited without end: on the stream that brought it others may be waiting.
+                // The wait is bounded, because others may be waiting for the stream that brought this message.
                 let refusal = Line::refusal(id, why);
                 tokio::time::timeout(self.settings.finish_within, self.post(&refusal)).await.ok();
                 false
@@ -142,7 +142,7 @@ impl Bridge {
         let status = refusal.status.as_u16();
         let error = serde_json::from_slice::<Value>(&refusal.body).ok();
         let error = error.and_then(|mut message| message.get_mut("error").map(Value::take));
-        // An OAuth error has its code in the same place; it is no message.
+        // An OAuth error also has a `code` here, but as text. Such a body is not a JSON-RPC message.
         let Some(error) = error.filter(|error| error.get("code").is_some_and(Value::is_i64)) else {
             return Err(BridgeError::NoMessage { resource: self.resource(), status });
         };
@@ -156,7 +156,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// The answer to a question of our own; everything else is passed on.
+    /// Returns the answer to a request of our own. All other messages are passed on.
     pub(super) async fn only_answer(self: &Arc<Self>, id: &Id, opened: Opened) -> Result<Option<Vec<u8>>, BridgeError> {
         let is_answer = |bytes: &[u8]| {
             Message::read(bytes, &Limits::upstream())
@@ -181,8 +181,8 @@ impl Bridge {
         self.state().session = session(&opened.headers);
     }
 
-    /// Learns what calls of these tools mirror. Tools that declare it wrongly are left out of the list, and the others
-    /// stay (TR-32); the list without them, if there are any.
+    /// Learns which arguments calls of these tools repeat in headers. Tools that declare this wrongly are left out
+    /// (TR-32). Returns the list without them, if there are any.
     pub(super) fn read_tools(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let message = Message::read(bytes, &Limits::upstream()).ok()?;
         let Kind::Response { outcome: Outcome::Result(result), .. } = message.kind() else { return None };
@@ -212,7 +212,7 @@ impl Bridge {
         without
     }
 
-    /// Shows the page of a refusal that stands in a tool's result.
+    /// Shows the page of a refusal, if a tool's result contains one.
     fn show(&self, result: &str) {
         if !result.contains("io.sekisho/refusal") {
             return;
@@ -224,8 +224,9 @@ impl Bridge {
         }
     }
 
-    /// Shows where a person can approve: once, at most one page for each answer to a call, and only at the issuer where that person has logged in: any other link
-    /// of a server is for the client to show and to ask about (CL-49).
+    /// Shows the page on which a person can approve: each page once, at most one for each answer to a call, and only at
+    /// the issuer at which the person has logged in. Any other link of a server is left to the client, which shows it
+    /// and asks about it (CL-49).
     fn show_page(&self, refusal: &Refusal) {
         let Some(url) = refusal.remedy.url.as_ref().filter(|_| refusal.remedy.kind == RemedyKind::Approve) else {
             return;

@@ -1,5 +1,5 @@
-//! The transport of 2024-11-05, HTTP+SSE: one stream for everything that the server says, one URL for everything that
-//! it is told.
+//! The transport of 2024-11-05, HTTP+SSE: one stream on which the server sends everything, and one URL to which
+//! everything for the server is sent.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

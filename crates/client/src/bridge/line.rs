@@ -1,4 +1,4 @@
-//! One message of the client, and the request that it becomes.
+//! One message from the client, and the HTTP request made from it.
 
 use ::http::Method;
 use ::http::header::HeaderName;
@@ -14,15 +14,15 @@ use crate::http::{Destination, Request};
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
-/// A message that was read.
+/// A message after it was read.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     pub(super) bytes: Bytes,
     pub(super) kind: Kind,
     pub(super) method: Option<String>,
-    /// The revision that the message itself names (2026-07-28).
+    /// The revision named in the message itself (2026-07-28).
     pub(super) version: Option<String>,
-    /// The tool that it calls.
+    /// The tool that the message calls.
     pub(super) tool: Option<String>,
     /// What `Mcp-Name` repeats.
     pub(super) name: Option<String>,
@@ -33,11 +33,11 @@ pub(super) struct Line {
 
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// `notifications/cancelled`, of which request.
+    /// `notifications/cancelled`, with the id of the cancelled request.
     Cancelled(Id),
     /// `notifications/initialized`.
     Initialized,
-    /// A notification, or an answer to a request of the server.
+    /// Another notification, or an answer to a request of the server.
     Other,
     Request(Id),
 }
@@ -64,7 +64,7 @@ impl Line {
             NameSource::Uri => params.and_then(|params| text(&params.uri)),
         };
         let row = method.as_deref().and_then(|method| {
-            // A revision that we do not know gets the headers of the newest one that we know.
+            // If the revision is unknown, the headers are those of the newest known revision.
             let revision = version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(Revision::V2026_07_28);
             lookup(revision, Direction::ClientToServer, method)
         });
@@ -84,7 +84,7 @@ impl Line {
         })
     }
 
-    /// What it does, for the bound on steps up: the method, and on what.
+    /// Names the operation for the bound on step-ups: the method, and its target if there is one.
     pub(super) fn operation(&self) -> String {
         let method = self.method.as_deref().unwrap_or("answer");
         match &self.name {
@@ -97,14 +97,14 @@ impl Line {
         Self::ours(json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }), Kind::Initialized, None)
     }
 
-    /// Our answer to a request of the server that the client never sees.
+    /// Builds our error answer to a request of the server that the client does not get to see.
     pub(super) fn refusal(id: &Id, why: &str) -> Self {
         let code = ErrorCode::InvalidParams.code();
         let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": why } });
         Self::ours(error, Kind::Other, None)
     }
 
-    /// A question of ours for the list of tools, in the client's words about itself.
+    /// Builds a request of our own for the list of tools, with the client's `_meta`.
     pub(super) fn list_of_tools(&self) -> Self {
         let id = "sekisho-tools".to_owned();
         let meta = self.meta.clone().unwrap_or_else(|| json!({}));

@@ -1,6 +1,6 @@
-//! Pages that a server would like a person to open, in messages that go to the client (ATK-226).
+//! Pages that a server asks a person to open, in messages to the client (ATK-226).
 //!
-//! The client hands them to its person and to whatever opens links there, so what is no page at least as secure as the
+//! The client shows such links to its person, or opens them. So a link that is not a web page at least as secure as the
 //! server is stopped here: `javascript:`, `file:`, an application's own scheme, a port of this machine.
 
 use sekisho_protocol::mcp::error::ErrorCode;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::http::{Named, may_name};
 
-/// Whether a message of the server at `server` names a page that it may not.
+/// Whether a message of the server at `server` names a page that the server may not name.
 pub(super) fn names_a_bad_page(server: &str, message: &Message<'_>) -> bool {
     let text = match message.kind() {
         Kind::Request { .. } if message.method() == Some("elicitation/create") => message.bytes(),
@@ -21,18 +21,18 @@ pub(super) fn names_a_bad_page(server: &str, message: &Message<'_>) -> bool {
         Kind::Response { outcome: Outcome::Error(error), .. } if error.data.is_some() => message.bytes(),
         Kind::Notification { .. } | Kind::Request { .. } | Kind::Response { .. } => return false,
     };
-    // It was read strictly before; what is not read alike here is not passed on either.
+    // The message was parsed strictly before. What this parser cannot read counts as bad.
     serde_json::from_slice::<Value>(text).map_or(true, |value| has_a_bad_page(server, &value))
 }
 
-/// The same of the error of a refusal.
+/// Does the same check for the error in a refusal.
 pub(super) fn error_names_a_bad_page(server: &str, error: &Value) -> bool {
     let code = error.get("code").and_then(Value::as_i64);
     code == Some(i64::from(ErrorCode::UrlElicitationRequired.code())) && has_a_bad_page(server, error)
 }
 
-/// Every object that asks for a page: by its mode, by its identifier, or as the parameters of an elicitation. Depth is
-/// bounded by the reader.
+/// Whether any object in the value asks for a bad page: an object that asks for one by its mode, by its identifier, or
+/// as the parameters of an elicitation. The reader of the JSON bounds the depth.
 fn has_a_bad_page(server: &str, value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| has_a_bad_page(server, item)),

@@ -1,13 +1,13 @@
-//! Room for large answers. A client that does not read must not have us hold what its server sends (ATK-225): small
-//! messages are bounded by the number of requests, and large ones take one of a few places until they are written.
+//! Places for large messages. If a client does not read, the server's messages must not fill our memory (ATK-225):
+//! small messages are bounded by the number of requests, and a large one takes one of a few places until it is written.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Up to here a message is small: 64 requests with one each are 16 MiB.
+/// The largest small message, in bytes: 64 requests with one such message each need 16 MiB.
 pub(super) const SMALL_BYTES_MAX: usize = 256 * 1024;
-/// Large messages at one time, in all states: as they arrive, as they are judged, as they wait for the client.
+/// How many large messages there may be at once, whether they are arriving, being checked, or waiting for the client.
 const LARGE_MAX: usize = 4;
 
 /// The places for large messages.
@@ -18,14 +18,14 @@ impl Room {
         Self(Arc::new(Semaphore::new(LARGE_MAX)))
     }
 
-    /// Waits for a place, which is free again when what is returned is dropped. The semaphore is never closed.
+    /// Waits for a place. The place is free again when the returned permit is dropped. The semaphore is never closed.
     pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.0).acquire_owned().await.ok()
     }
 }
 
-/// A line for the client, without its line feed. A large one keeps its place until it is dropped, which is when it was
-/// written.
+/// A line for the client, without its line feed. A large line keeps its place until it is dropped, which happens after
+/// it was written.
 #[derive(Debug)]
 pub struct OutLine {
     bytes: Vec<u8>,
@@ -37,14 +37,14 @@ impl OutLine {
         Self { bytes, _place: place }
     }
 
-    /// With the line feed that ends it.
+    /// Adds the line feed that ends the line.
     #[must_use]
     pub fn ended(mut self) -> Self {
         self.bytes.push(b'\n');
         self
     }
 
-    /// The bytes.
+    /// The bytes of the line.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,4 +1,4 @@
-//! Streams of events: read to their end, and opened again where they broke.
+//! Event streams: read to their end, and opened again where they broke.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -19,7 +19,7 @@ use super::settings::BridgeSettings;
 use super::state::{Bridge, listening};
 use crate::http::Opened;
 
-/// How often a broken answer is asked for again before it is given up.
+/// How often a broken answer is requested again before it is given up.
 const TRIES_MAX: u32 = 5;
 /// The longest wait that a server can ask for.
 const RETRY_MAX: Duration = Duration::from_secs(60);
@@ -55,19 +55,19 @@ impl Resume {
     }
 }
 
-/// How fast a stream is opened again (ATK-223). What a server asks for is a wish; a stream that breaks as soon as it is
-/// open is opened more and more seldom, whatever came on it.
+/// How fast a stream is opened again (ATK-223). The wait that a server asks for can be extended: a stream that keeps
+/// breaking right after it was opened is opened less and less often, whatever arrived on it.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// Streams in a row that broke at once.
+    /// How many streams in a row broke right after they were opened.
     quick: u32,
     opened: Instant,
     last: Duration,
 }
 
-/// A stream that lived so many times as long as the wait for it did not break at once.
+/// A stream that lived this many times as long as the wait before it counts as steady.
 const STEADY_TIMES: u32 = 4;
-/// Where the floor under what a server asks for ends to rise.
+/// The highest value of the shortest wait that a server can ask for, which doubles while streams break.
 const FLOOR_MAX: Duration = Duration::from_secs(5);
 
 impl Default for Pace {
@@ -77,12 +77,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// The stream is open from now on.
+    /// Notes that the stream is open from now on.
     fn begin(&mut self) {
         self.opened = Instant::now();
     }
 
-    /// How long to wait before the next: as the server said, or longer each time.
+    /// Returns how long to wait before the stream is opened again: as long as the server asked for, or longer each
+    /// time.
     fn wait(&mut self, resume: &Resume, settings: &BridgeSettings) -> Duration {
         if self.last > Duration::ZERO && self.opened.elapsed() >= self.last.saturating_mul(STEADY_TIMES) {
             self.quick = 0;
@@ -102,16 +103,16 @@ impl Pace {
 #[derive(Debug)]
 pub(super) struct Broken;
 
-/// Data of an event, and its place if it is large.
+/// The data of an event, with the place it occupies if it is large.
 pub(super) type Data = (String, Option<OwnedSemaphorePermit>);
 
-/// The events of one answer.
+/// The events of one response.
 pub(super) struct Events {
     opened: Opened,
     parser: Parser,
     ready: VecDeque<Event>,
     bridge: Weak<Bridge>,
-    /// Of the event that grows.
+    /// The place of the event that is being read, if it is large.
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -121,7 +122,7 @@ impl Events {
         Self { opened, parser, ready: VecDeque::new(), bridge: Arc::downgrade(bridge), place: None }
     }
 
-    /// The next event; `None` at the end.
+    /// Returns the next event, or `None` at the end of the stream.
     pub(super) async fn next(&mut self) -> Result<Option<Event>, Broken> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -148,13 +149,13 @@ impl Events {
         }
     }
 
-    /// The data of the next event that carries a message; where the stream can go on is noted on the way.
+    /// Returns the data of the next event that carries a message, and notes from where the stream can be resumed.
     pub(super) async fn data(&mut self, resume: &mut Resume) -> Result<Option<Data>, Broken> {
         while let Some(event) = self.next().await? {
             resume.note(&event);
             let is_message = event.is_message();
             if let Some(data) = event.data.filter(|data| is_message && !data.is_empty()) {
-                // The place of what has grown goes with it, to be free when it is written.
+                // The place goes with the data, and is free again when the data was written.
                 let place = if data.len() > SMALL_BYTES_MAX { self.place.take() } else { None };
                 return Ok(Some((data, place)));
             }
@@ -164,8 +165,8 @@ impl Events {
 }
 
 impl Bridge {
-    /// Passes on the events of an answer until it was among them. A stream that broke is taken up where it broke, if
-    /// the server said where that is (2025-11-25 transports, Resumability); a call is never sent again.
+    /// Passes on the events of a response until the answer was among them. A broken stream is resumed if the server
+    /// said from where (2025-11-25 transports, Resumability); a call is never sent again.
     pub(super) async fn pass_stream(
         self: &Arc<Self>,
         line: &Line,
@@ -207,7 +208,7 @@ impl Bridge {
         }
     }
 
-    /// What the server says of its own accord, for as long as it lets us listen.
+    /// Passes on messages that the server sends on its own, for as long as it keeps the stream open.
     pub(super) async fn listen(self: &Arc<Self>, mut resume: Resume) {
         let mut pace = Pace::default();
         loop {
@@ -223,9 +224,9 @@ impl Bridge {
                         self.pass(None, data.as_bytes(), place).await;
                     }
                 }
-                // The next call of the client logs in.
+                // The next call of the client logs in again.
                 Ok(opened) if opened.status.as_u16() == 401 => {}
-                // It has no such stream, or no such session any more: the next request finds out about that.
+                // The server has no such stream, or has lost the session: the next request finds that out.
                 Ok(opened) if matches!(opened.status.as_u16(), 400..=499) => return,
                 Ok(_) | Err(_) => {}
             }

@@ -16,8 +16,8 @@ use crate::http::{HttpClient, HttpError, Opened, Request, Response};
 use crate::login::tests::{Setup, world};
 use crate::session::{Entry, Session};
 
-/// One answer of a server: its status, its headers, and the pieces in which its body comes. A body that ends with
-/// `None` stays open.
+/// One response of a server: its status, its headers, and the chunks of its body. A body that ends with `None` stays
+/// open.
 #[derive(Clone)]
 struct ScriptedAnswer {
     status: u16,
@@ -41,7 +41,7 @@ fn answer(id: &Value, result: &Value) -> Value {
 
 type Server = dyn Fn(&Request, &Value, usize) -> ScriptedAnswer + Send + Sync;
 
-/// A server made of one function of the request, its body, and how many came before.
+/// A server made of one function, which gets the request, its body, and the number of requests before it.
 struct Played {
     server: Box<Server>,
     sent: Mutex<Vec<Request>>,
@@ -161,7 +161,7 @@ fn header<'a>(request: &'a Request, name: &str) -> &'a str {
     request.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// ST-04: whatever comes as an event, over as many lines as it likes, is one line; what is no message is left out.
+/// ST-04: each event becomes one line, over however many lines it is spread. An event that is not a message is dropped.
 #[tokio::test]
 async fn one_message_is_one_line() {
     let mut setup = setup_of(|_, body, _| {
@@ -179,7 +179,7 @@ async fn one_message_is_one_line() {
     setup.end().await;
 }
 
-/// A client that writes rubbish is told so, under no id, and the conversation goes on.
+/// A client that writes something that is not a message gets an error without an id, and the conversation continues.
 #[tokio::test]
 async fn rubbish_from_the_client_is_answered() {
     let mut setup = setup_of(|_, body, _| json_said(200, &answer(&body["id"], &json!({}))));
@@ -194,8 +194,8 @@ async fn rubbish_from_the_client_is_answered() {
     assert_eq!(setup.end().await.len(), 1);
 }
 
-/// TR-26, TR-27, TR-33, ST-07: a modern message has its headers, made of what it says; and what a tool mirrors is
-/// asked for when nobody had asked for the list.
+/// TR-26, TR-27, TR-33, ST-07: a message of the newest revision gets its headers from its content. If the client never
+/// listed the tools, the bridge lists them to learn which arguments are repeated in headers.
 #[tokio::test]
 async fn a_modern_message_has_its_headers() {
     let mut setup = setup_of(|request, body, _| match body["method"].as_str() {
@@ -223,7 +223,7 @@ async fn a_modern_message_has_its_headers() {
     assert_eq!(sent[2].body, message.to_string(), "the message goes on as it came");
 }
 
-/// TR-32: a tool that declares its headers wrongly is not in the list, the others are.
+/// TR-32: a tool that declares its headers wrongly is left out of the list, and the others stay.
 #[tokio::test]
 async fn a_tool_with_wrong_headers_is_left_out() {
     let mut setup = setup_of(|_, body, _| {
@@ -260,8 +260,8 @@ fn forgetful(request: &Request, body: &Value, before: usize) -> ScriptedAnswer {
     }
 }
 
-/// A session that the server has forgotten is begun again as the client had begun it, and the call goes on; the client
-/// sees nothing of it. At the end the session is ended.
+/// A session that the server has forgotten is started again with the client's `initialize`, and the call continues; the
+/// client does not notice. The session is ended at the end.
 #[tokio::test]
 async fn a_lost_session_is_begun_again() {
     let mut setup = setup_of(forgetful);
@@ -278,7 +278,7 @@ async fn a_lost_session_is_begun_again() {
     assert_eq!(header(last, "mcp-protocol-version"), "2025-11-25");
 }
 
-/// A stream that broke is taken up where it was, if the server said where; a call is never sent twice.
+/// A broken stream is resumed if the server said from where; a call is never sent twice.
 #[tokio::test]
 async fn a_broken_answer_is_taken_up_and_never_asked_for_twice() {
     let mut setup = setup_of(|request, body, _| {
@@ -301,8 +301,8 @@ async fn a_broken_answer_is_taken_up_and_never_asked_for_twice() {
     assert_eq!(sent.iter().filter(|request| request.method == Method::POST).count(), 2);
 }
 
-/// ST-08: in 2026-07-28 cancelling is the end of the connection, and nothing more is heard of the request; before, it
-/// is a message like any other.
+/// ST-08: in 2026-07-28 a request is cancelled by closing its connection, and it gets no answer. In earlier revisions
+/// the cancellation is a message like any other.
 #[tokio::test]
 async fn cancelling_is_done_as_the_revision_does_it() {
     let mut setup = setup_of(|_, body, _| match body["method"].as_str() {
@@ -318,7 +318,7 @@ async fn cancelling_is_done_as_the_revision_does_it() {
     setup.say(cancel(2).to_string()).await;
     setup.say(cancel(3).to_string()).await;
     assert_eq!(setup.ask(json!({ "jsonrpc": "2.0", "id": 9, "method": "ping" })).await["id"], 9);
-    // The place of the first is free again, of four: three more fit beside the second.
+    // The place of the first message is free again: of the four places, three are left beside the second message.
     for id in 4..=6 {
         setup.say(call(id, "slow").to_string()).await;
     }
@@ -330,8 +330,8 @@ async fn cancelling_is_done_as_the_revision_does_it() {
     setup.pump.abort();
 }
 
-/// Refusals of the server are passed on under the request's own id; what is no message is told in a sentence that names
-/// the server.
+/// The server's refusals are passed on with the id of the request. A response that is not a message becomes an error
+/// that names the server.
 #[tokio::test]
 async fn a_refusal_is_an_answer() {
     let mut setup = setup_of(|_, body, _| match body["params"]["name"].as_str() {
@@ -356,8 +356,8 @@ fn asks_for_approval(url: &str) -> Value {
         "remedy": { "kind": "approve", "url": url } } } })
 }
 
-/// CL-49: the page of an approval is shown once, and only where its person has logged in; any other link is left to the
-/// client.
+/// CL-49: the page of an approval is shown once, and only at the issuer at which the person has logged in. Any other
+/// link is left to the client.
 #[tokio::test]
 async fn only_the_page_of_the_own_issuer_is_shown() {
     let setup = Setup::new(world());
@@ -379,7 +379,7 @@ async fn only_the_page_of_the_own_issuer_is_shown() {
     bridge.end().await;
 }
 
-/// The transport of 2024-11-05: one stream for all answers, one URL for all questions, which has to be at the server's
+/// The transport of 2024-11-05: one stream for all answers, and one URL for all requests, which must be at the server's
 /// own origin.
 #[tokio::test]
 async fn an_older_server_is_spoken_to_in_its_way() {

@@ -33,7 +33,7 @@ fn begun(listener: &CallbackListener) -> AuthorizationRequest {
     begin(&server(), &registration, wish, &SeededEntropy::default()).unwrap()
 }
 
-/// The answer's target with our state, and what follows it.
+/// Builds the target of an answer with our `state`, followed by `rest`.
 fn target(request: &AuthorizationRequest, rest: &str) -> String {
     let url = Url::parse(request.url()).unwrap();
     let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
@@ -50,7 +50,7 @@ async fn browse(authority: &str, method: &str, target: &str, more: &str) -> Stri
     page
 }
 
-/// Opens the page that begins the login, and gives the line with the cookie that it sets.
+/// Opens the page that begins the login, and returns the line with the cookie that it sets.
 async fn sent(authority: &str, link: &str) -> String {
     let page = browse(authority, "GET", Url::parse(link).unwrap().path(), "").await;
     assert!(page.starts_with("HTTP/1.1 302") && page.contains("location: https://issuer.test/authorize"), "{page}");
@@ -59,7 +59,7 @@ async fn sent(authority: &str, link: &str) -> String {
     format!("cookie: other=1; {}\r\n", cookie.split(';').next().unwrap())
 }
 
-/// CL-30: forged answers, other requests and idle connections do not end the wait; the true answer does.
+/// CL-30: forged answers, unrelated requests and idle connections do not end the wait; the true answer does.
 #[tokio::test]
 async fn the_true_answer_is_caught_among_others() {
     let listener = listen(&place()).await;
@@ -100,8 +100,8 @@ async fn the_true_answer_is_caught_among_others() {
     }
 }
 
-/// ATK-207: an answer with the right state, but without the cookie, is not taken, whether it is a code or an error. The
-/// answer with the cookie is taken afterwards.
+/// ATK-207: an answer with the right state but without the cookie is not accepted, whether it is a code or an error.
+/// The answer with the cookie is accepted afterwards.
 #[tokio::test]
 async fn an_answer_of_another_browser_is_not_taken() {
     let listener = listen(&place()).await;
@@ -124,7 +124,8 @@ async fn an_answer_of_another_browser_is_not_taken() {
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
 }
 
-/// ATK-208: the page that begins a login redirects one browser, which may open it again. A second browser ends the login.
+/// ATK-208: the page that begins a login redirects one browser, which may open it again. A second browser ends the
+/// login.
 #[tokio::test]
 async fn a_second_browser_ends_the_login() {
     let listener = listen(&place()).await;
@@ -162,7 +163,7 @@ async fn another_user_is_turned_away() {
     }
 }
 
-/// CL-32, CL-34: a refusal and an answer from the wrong issuer end the wait; the page says nothing of theirs.
+/// CL-32, CL-34: a refusal and an answer from the wrong issuer end the wait; the page repeats nothing from them.
 #[tokio::test]
 async fn a_refusal_ends_the_wait() {
     for mixed_up in [false, true] {
@@ -195,8 +196,8 @@ async fn waiting_ends() {
     assert!(matches!(outcome.unwrap_err(), CallbackError::Deadline { .. }));
 }
 
-/// A registered redirect URI is used with its host, its path, and its port if it has one. If another program has that port,
-/// it is an error.
+/// A registered redirect URI is used with its host, its path, and its port if it has one. If another program uses that
+/// port, it is an error.
 #[tokio::test]
 async fn a_registered_redirect_is_listened_at() {
     let uri = |text: &str| RedirectUri::parse(text).unwrap();

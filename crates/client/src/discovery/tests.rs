@@ -16,7 +16,8 @@ fn challenge(url: &str) -> BearerChallenge {
     BearerChallenge { resource_metadata: Some(url.to_owned()), ..BearerChallenge::default() }
 }
 
-/// CL-01, CL-03: the challenge's place wins; otherwise the inserted place, then the root; nothing else is asked.
+/// CL-01, CL-03: the URL in the challenge comes first; otherwise the well-known URL with the path, then the root; no
+/// other URL is called.
 #[tokio::test]
 async fn metadata_is_looked_for_in_order() {
     let named = Scripted::default().json("GET https://server.test/meta", 200, &resource_json()).json(
@@ -40,8 +41,8 @@ async fn metadata_is_looked_for_in_order() {
     assert_eq!(nothing.lines(), [ROOT]);
 }
 
-/// CL-04: a document about anything but the URL that was called is thrown away, wherever it was found; a document
-/// about the whole origin counts at the place that belongs to the origin, and nowhere else.
+/// CL-04: a document about another URL than the one that was called is dropped, wherever it was found. A document about
+/// the whole origin counts only at the well-known URL of the origin.
 #[tokio::test]
 async fn metadata_of_another_resource_is_refused() {
     let mut origin = resource_json();
@@ -100,7 +101,7 @@ async fn what_is_no_resource_document_is_refused() {
     assert!(matches!(discover_resource(&http, &resource_id(), None).await, Err(ResourceError::NoIssuer { .. })));
 }
 
-/// CL-42, CL-43, ATK-85: a challenge cannot send us to a place that is less secure, nor to our own machine.
+/// CL-42, CL-43, ATK-85: a challenge cannot send us to a less secure URL, nor to our own machine.
 #[tokio::test]
 async fn a_challenge_cannot_lower_security() {
     for url in [
@@ -143,8 +144,8 @@ async fn issuer_metadata_is_looked_for_in_order() {
 
 const METADATA: &str = "GET https://issuer.test/.well-known/oauth-authorization-server";
 
-/// A web application answers every unknown path with its page and 200. Discovery goes on to the next place, for both
-/// documents; and where no place has one, the error says what was found.
+/// A web application answers every unknown path with its page and status 200. Discovery goes on to the next place for
+/// both documents; if no place has one, the error says what was found.
 #[tokio::test]
 async fn a_page_in_place_of_a_document_does_not_end_the_search() {
     let page: &[(&'static str, &str)] = &[("content-type", "text/html")];
@@ -174,14 +175,14 @@ async fn a_page_in_place_of_a_document_does_not_end_the_search() {
             matches!(discover_issuer(&world(), issuer).await, Err(IssuerError::Malformed { .. })),
             "{media} {body}"
         );
-        // A document of another issuer ends it: that is no page, and nothing better follows.
+        // A document of another issuer ends the search: it is not a page, and no better document follows.
         let other = world().json(&last, 200, &issuer_json(ISSUER));
         assert!(matches!(discover_issuer(&other, issuer).await, Err(IssuerError::Mismatch { .. })), "{media} {body}");
     }
 }
 
-/// An origin is the same issuer with and without its slash, and then goes by the name that its document has. Nothing
-/// else is the same.
+/// An origin with a slash and one without are the same issuer; the name in its document is used. All other differences
+/// make another issuer.
 #[tokio::test]
 async fn an_origin_is_the_same_issuer_with_its_slash() {
     for (named, calls_itself) in [
@@ -210,8 +211,8 @@ async fn an_origin_is_the_same_issuer_with_its_slash() {
     }
 }
 
-/// 2025-03-26 Authorization §2.3: the metadata at the origin, whatever the path of the server; without any, the paths
-/// that the revision names; another issuer's metadata there are an error.
+/// 2025-03-26 Authorization §2.3: the metadata at the origin, whatever the server's path; without metadata, the paths
+/// that the revision names. Metadata of another issuer there is an error.
 #[tokio::test]
 async fn an_older_server_is_its_own_issuer() {
     let at = "GET https://server.test/.well-known/oauth-authorization-server";
@@ -221,7 +222,7 @@ async fn an_older_server_is_its_own_issuer() {
         (found.issuer.as_str(), found.token_endpoint.as_str()),
         ("https://server.test", "https://server.test/token")
     );
-    // Within its origin it may call itself as it likes; it goes by the origin.
+    // The metadata may name another issuer within the origin; the origin is used.
     let http = Scripted::default().json(at, 200, &issuer_json("https://server.test/oauth"));
     let found = discover_origin(&http, &resource_id()).await.unwrap();
     assert_eq!(
@@ -248,7 +249,7 @@ async fn an_older_server_is_its_own_issuer() {
     }
 }
 
-/// CL-09: only metadata that names the issuer that was asked is used.
+/// CL-09: metadata is used only if it names the issuer that was asked for.
 #[tokio::test]
 async fn metadata_of_another_issuer_is_refused() {
     for other in [
@@ -303,7 +304,7 @@ async fn a_hostile_endpoint_is_refused() {
     assert!(is_as_secure("http://localhost:1/x", "https://issuer.test/y"));
 }
 
-/// CL-42, ATK-85: what is named as an issuer is an https URL, or nothing is asked.
+/// CL-42, ATK-85: an issuer must be an https URL, otherwise no request is sent.
 #[tokio::test]
 async fn a_hostile_issuer_is_not_asked() {
     for issuer in [
@@ -326,7 +327,7 @@ async fn a_hostile_issuer_is_not_asked() {
     assert!(http.lines().is_empty());
 }
 
-/// CL-05: a dead authorization server is passed over; a list without end is not followed.
+/// CL-05: an authorization server that does not answer is skipped; a long list is not followed to its end.
 #[tokio::test]
 async fn the_next_authorization_server_is_tried() {
     let mut listing = resource();

@@ -1,5 +1,5 @@
-//! What known clients make of the traps. Data: each entry says where it was seen, and when. Behaviour changes; what is
-//! older than [`VERIFIED_DAYS`] is shown as not verified any more.
+//! How known clients react to the traps, as data: each entry says where and when it was seen. Clients change, so an
+//! entry older than [`VERIFIED_DAYS`] is shown as no longer verified.
 
 use jiff::civil::Date;
 
@@ -9,7 +9,7 @@ use super::traps::Trap;
 /// For how many days an entry counts as verified.
 pub const VERIFIED_DAYS: i32 = 180;
 
-/// One observation.
+/// One observation of a client.
 struct ClientObservation {
     client: &'static str,
     trap: Trap,
@@ -48,7 +48,7 @@ const KNOWN: [ClientObservation; 20] = [
     known("Claude, ChatGPT, VS Code, Cursor, Inspector", Trap::NotA401, ["begin to log in at a 401 and at nothing else", "https://modelcontextprotocol.io/specification/2025-11-25/basic/authorization", "2026-11-26"]),
 ];
 
-/// What follows of these traps.
+/// Returns what these traps cause at known clients.
 pub(super) fn consequences(traps: &[Trapped]) -> Vec<Consequence> {
     let fell = |known: &&ClientObservation| traps.iter().any(|trapped| trapped.trap == known.trap);
     let say = |known: &ClientObservation| Consequence {
@@ -62,7 +62,7 @@ pub(super) fn consequences(traps: &[Trapped]) -> Vec<Consequence> {
 }
 
 impl Consequence {
-    /// Whether it was seen long enough ago that it may be otherwise by now.
+    /// Whether the observation is so old that the client may behave differently by now.
     pub fn is_unverified(&self, today: Date) -> bool {
         let checked: Option<Date> = self.checked.parse().ok();
         checked.is_none_or(|checked| (today - checked).get_days() > VERIFIED_DAYS)
@@ -76,7 +76,7 @@ mod tests {
     use super::{KNOWN, consequences};
     use crate::doctor::{Trap, Trapped};
 
-    /// Every entry says where and when, and follows from its trap alone; after half a year it counts as unverified.
+    /// Every entry has a source and a date and depends on its trap alone; after half a year it counts as unverified.
     #[test]
     fn an_entry_has_a_source_and_an_age() {
         let traps: Vec<Trapped> = KNOWN.iter().map(|known| trapped(known.trap)).collect();

@@ -1,4 +1,4 @@
-//! Rows that need a login.
+//! Checks that need a login.
 
 use std::sync::PoisonError;
 
@@ -16,7 +16,8 @@ use crate::http::{Destination, HttpClient, Request};
 use crate::token::{TokenEndpoint, Tokens};
 
 impl<H: HttpClient> Doctor<'_, H> {
-    /// RS-28, RS-32, RS-35, TR-02, AS-13, AS-20, AS-21: with a token, and with what was used before.
+    /// RS-28, RS-32, RS-35, TR-02, AS-13, AS-20, AS-21: checks with a token, and with codes and tokens that were used
+    /// before.
     pub(super) async fn inside(&mut self, insider: &Insider) {
         let tokens = match insider.login.renew(self.server, None, None).await {
             Ok(tokens) => tokens,
@@ -63,7 +64,7 @@ impl<H: HttpClient> Doctor<'_, H> {
     async fn tokens_at_the_server(&mut self, tokens: &Tokens) {
         let good = self.hello().bearer(&tokens.access);
         let Ok(answer) = self.ask(Party::Resource, "RFC 6750 §2.1", good).await else { return };
-        // A server of another revision has no `initialize`, and has looked at the token before it says so.
+        // A server of another revision does not know `initialize`, but it checks the token before it says so.
         if matches!(answer.status.as_u16(), 401 | 403) {
             self.note("RS-14", RowState::Broken, format!("a good token is answered with {}", answer.status.as_u16()));
             return;
@@ -98,7 +99,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         }
     }
 
-    /// What works once is tried twice, and the grant given back.
+    /// Sends what may work only once a second time, and gives the grant back.
     async fn used_twice(&mut self, insider: &Insider, tokens: &Tokens, now: Timestamp) {
         let parts = insider.login.parts();
         let Ok(server) = discover_issuer_of(self.http, self.server.as_str(), &tokens.issuer).await else { return };
@@ -114,7 +115,8 @@ impl<H: HttpClient> Doctor<'_, H> {
                     self.judge("AS-13", confidential, evidence);
                 }
                 Ok(fresh) => {
-                    // The one after it shows that the old one is over; a retry at once may get the same again.
+                    // After a second refresh the old token must have ended. Before it, a retry may get the same tokens
+                    // again.
                     let next = endpoint.refresh(&fresh, now).await;
                     let again = endpoint.refresh(tokens, now).await;
                     self.judge("AS-13", again.is_err(), "a refresh token that was used twice over");
@@ -135,7 +137,7 @@ impl<H: HttpClient> Doctor<'_, H> {
     }
 }
 
-/// The token with its last character but three changed: in the signature, and not in its padding.
+/// Returns the token with its fourth-last character changed: that is in the signature, and not in its padding.
 fn other(token: &str) -> String {
     let at = token.chars().count().saturating_sub(4);
     let change = |(place, character): (usize, char)| match (place == at, character) {

@@ -1,4 +1,4 @@
-//! What the authorization server says of itself, and whether it redirects to addresses that were not registered.
+//! Checks the authorization server's metadata, and whether the server redirects to addresses that were not registered.
 
 use ::http::Method;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use crate::http::{Destination, HttpClient, Named, Request, is_as_secure};
 use crate::text::presentable;
 
 impl<H: HttpClient> Doctor<'_, H> {
-    /// AS-02, AS-03, AS-05, AS-07, AS-19, AS-23, AS-39, RS-12: what the issuer says of itself.
+    /// AS-02, AS-03, AS-05, AS-07, AS-19, AS-23, AS-39, RS-12: checks the issuer's metadata.
     pub(super) async fn issuer_metadata(&mut self, issuer: &str) -> Option<Value> {
         self.issuer = Some(issuer.to_owned());
         if Url::parse(issuer).is_ok_and(|url| url.host_str().is_some_and(traps::is_entra)) {
@@ -95,11 +95,11 @@ impl<H: HttpClient> Doctor<'_, H> {
         }
     }
 
-    /// AS-11: an authorization request of an unknown client, with a redirect URI that was not registered.
+    /// AS-11: sends an authorization request of an unknown client, with a redirect URI that was not registered.
     pub(super) async fn nobody_is_sent_to_strangers(&mut self, metadata: &Value) {
         let Some(endpoint) = metadata.get("authorization_endpoint").and_then(Value::as_str) else { return };
         let Ok(mut url) = Url::parse(endpoint) else { return };
-        // Of an endpoint that is less secure than its issuer AS-07 tells.
+        // If the endpoint is less secure than its issuer, AS-07 reports it.
         let (what, issuer) = (Named::AuthorizationEndpoint, self.named_issuer());
         if Destination::named(what, &issuer, endpoint).is_err() {
             return;

@@ -1,4 +1,4 @@
-//! What a client sees that has just registered itself, and is thrown away.
+//! Checks with a client that was registered for them and is removed afterwards.
 
 use ::http::Method;
 use bytes::Bytes;
@@ -9,11 +9,11 @@ use super::{Doctor, NOWHERE, Party, RowState, Trap, location};
 use crate::http::{Destination, HttpClient, Named, Request};
 use crate::text::presentable;
 
-/// Where the client says that it listens; nothing does.
+/// The redirect URI of that client. Nothing listens there.
 const REDIRECT: &str = "http://127.0.0.1:9/callback";
 
 impl<H: HttpClient> Doctor<'_, H> {
-    /// AS-09, AS-11, AS-18: requests that have to be refused.
+    /// AS-09, AS-11, AS-18: sends requests that have to be refused.
     pub(super) async fn registered(&mut self, metadata: &Value) {
         let text = |name: &str| metadata.get(name).and_then(Value::as_str);
         let (Some(endpoint), Some(registration)) = (text("authorization_endpoint"), text("registration_endpoint"))
@@ -52,7 +52,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         self.throw_away(&registered).await;
     }
 
-    /// Where an authorization request leads to. The outer `None`: there was no answer.
+    /// Returns where an authorization request redirects to. The outer `None` means that there was no answer.
     async fn sent(&mut self, endpoint: &str, client: &str, redirect: &str, kind: &str) -> Option<Option<String>> {
         let mut url = Url::parse(endpoint).ok()?;
         url.query_pairs_mut()
@@ -69,7 +69,7 @@ impl<H: HttpClient> Doctor<'_, H> {
         Some(location(&answer).map(str::to_owned))
     }
 
-    /// Removes the client, where that is offered (RFC 7592 §2.3) at a place that the issuer may name (ATK-222).
+    /// Removes the client, if the issuer offers that (RFC 7592 §2.3) at a URL that the issuer may name (ATK-222).
     async fn throw_away(&mut self, registered: &Value) {
         let text = |name: &str| registered.get(name).and_then(Value::as_str);
         let (Some(url), Some(token)) = (text("registration_client_uri"), text("registration_access_token")) else {

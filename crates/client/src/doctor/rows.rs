@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-/// How much a requirement weighs (BCP 14).
+/// How strict a requirement is (BCP 14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
-    /// It is left to the server.
+    /// The server may choose.
     May,
-    /// There can be reasons to do otherwise.
+    /// There can be reasons to deviate.
     Should,
-    /// Without it something does not work, or is not safe.
+    /// Required: otherwise something does not work, or is not safe.
     Must,
 }
 
@@ -19,15 +19,15 @@ pub enum Level {
 pub struct Row {
     /// Its identifier (docs/conformance.md).
     pub id: &'static str,
-    /// How much it weighs.
+    /// How strict it is.
     pub level: Level,
-    /// What it asks for.
+    /// What it demands.
     pub says: &'static str,
-    /// Where that is written.
+    /// The clause of the specification that demands it.
     pub clause: &'static str,
-    /// What to change where it is broken.
+    /// How to fix a violation.
     pub change: &'static str,
-    /// Why it may not be visible.
+    /// Why it may not be visible from outside.
     #[serde(skip)]
     pub unseen: &'static str,
 }
@@ -36,7 +36,7 @@ const fn row(id: &'static str, level: Level, clause: &'static str, [says, change
     Row { id, level, says, clause, change, unseen }
 }
 
-/// Why a row is not visible: it takes more than was allowed.
+/// Why a row is not visible: checking it needs a permission that was not given.
 const LOG_IN: &str = "it is seen only from inside (--login)";
 const REGISTER: &str = "it is seen only with a client (--register)";
 const NOT_REACHED: &str = "nothing was there to look at";

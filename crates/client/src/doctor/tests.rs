@@ -10,9 +10,10 @@ const METADATA: &str = "GET https://issuer.test/.well-known/oauth-authorization-
 const CHALLENGE: &str = r#"Bearer scope="mcp:read", resource_metadata="https://server.test/.well-known/oauth-protected-resource/mcp/notes""#;
 const WRONG: &str = r#"Bearer error="invalid_token", resource_metadata="https://server.test/.well-known/oauth-protected-resource/mcp/notes""#;
 
-/// A server and an issuer as they should be, of which a test changes one thing.
+/// A server and an issuer without defects, in which a test changes one thing.
 struct Double {
-    /// Status and challenge: without a token, with a wrong one, without one again, from a foreign page.
+    /// Status and challenge of four answers: without a token, with a wrong one, without one again, and to a foreign
+    /// page.
     answers: [(u16, &'static str); 4],
     document: Option<(u16, &'static str, String)>,
     metadata: Option<(u16, &'static str, String)>,
@@ -76,7 +77,7 @@ fn traps(diagnosis: &Diagnosis) -> Vec<Trap> {
     diagnosis.traps.iter().map(|trapped| trapped.trap).collect()
 }
 
-/// A server that does everything right is told nothing else.
+/// For a server without defects, no defect is reported.
 #[tokio::test]
 async fn nothing_is_claimed_of_a_good_server() {
     let diagnosis = Double::good().examined().await;
@@ -90,7 +91,7 @@ async fn nothing_is_claimed_of_a_good_server() {
     assert!(diagnosis.steps.len() >= 7, "{:?}", diagnosis.steps);
 }
 
-/// One double for each trap: it is found and named, with the rows that it breaks, and nothing else is claimed.
+/// One server for each trap: the trap is found and named with the rows that it breaks, and nothing else is reported.
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn each_trap_is_found_and_nothing_else() {
@@ -181,7 +182,7 @@ async fn each_trap_is_found_and_nothing_else() {
     }
 }
 
-/// A server that asks for no token is told that, and not that it describes no authorization server.
+/// A server that asks for no token gets that report, and not that it names no authorization server.
 #[tokio::test]
 async fn an_open_server_is_only_told_that_it_is_open() {
     let open = Double { answers: [(200, ""), (200, ""), (200, ""), (200, "")], document: None, ..Double::good() };
@@ -189,7 +190,7 @@ async fn an_open_server_is_only_told_that_it_is_open() {
     assert_eq!((traps(&diagnosis), broken(&diagnosis)), (vec![Trap::Unprotected], vec!["RS-13", "TR-02"]));
 }
 
-/// Where nothing is, there is no MCP server; and nothing is said of how it should ask for a token.
+/// If nothing is there, the report says that there is no MCP server, and nothing about tokens.
 #[tokio::test]
 async fn a_404_is_no_server() {
     for status in [404, 410] {
@@ -202,13 +203,13 @@ async fn a_404_is_no_server() {
     }
 }
 
-/// A server without metadata has one defect, and what follows from it is not counted again.
+/// A server without metadata has one defect; what follows from it is not counted again.
 #[tokio::test]
 async fn one_defect_is_one_broken_row() {
     let bare = "Bearer";
     let answers = [(401, bare), (401, "Bearer error=\"invalid_token\""), (401, bare), (403, "")];
     let diagnosis = Double { answers, document: None, ..Double::good() }.examined().await;
-    // That the challenge does not name what is not there is a SHOULD of its own.
+    // That the challenge names no metadata is a separate SHOULD.
     assert_eq!(broken(&diagnosis), ["RS-08", "RS-03"]);
     let follows = diagnosis.findings.iter().find(|finding| finding.row.id == "RS-07").unwrap();
     assert_eq!((follows.standing, follows.evidence.as_str()), (RowState::NotVisible, "what RS-03 says comes first"));
@@ -218,7 +219,7 @@ async fn one_defect_is_one_broken_row() {
     assert_eq!(broken(&diagnosis), ["RS-18"]);
 }
 
-/// Microsoft Entra is known by its host, whatever else is right.
+/// Microsoft Entra is recognised by its host, even if everything else is right.
 #[tokio::test]
 async fn entra_is_known_by_its_host() {
     let entra = "https://login.microsoftonline.com/tenant/v2.0";

@@ -1,4 +1,4 @@
-//! The mistakes that many make: each is seen once, and named.
+//! Common mistakes, each with a way to recognise it and a name.
 
 use serde::Serialize;
 use url::Url;
@@ -15,36 +15,36 @@ pub enum Trap {
     ChallengeUnreadable,
     /// Microsoft Entra compares `resource` with its own identifiers.
     EntraAndResource,
-    /// The issuer calls itself otherwise.
+    /// The issuer uses another name for itself.
     IssuerMismatch,
-    /// Metadata is behind the login.
+    /// The metadata needs a login.
     MetadataProtected,
-    /// Metadata is somewhere else.
+    /// The metadata was moved, and a redirect leads there.
     MetadataRedirects,
-    /// `iss` is not promised, or promised and not sent.
+    /// `iss` is not announced, or announced and not sent.
     MissingIss,
-    /// PKCE with S256 is not promised.
+    /// PKCE with S256 is not announced.
     NoS256,
-    /// Another status than 401 for a missing or wrong token.
+    /// The status for a missing or wrong token is not 401.
     NotA401,
-    /// Something else than a document, with status 200.
+    /// Something else than a document is returned, with status 200.
     NotADocument,
-    /// The document is about the origin, or about another path.
+    /// The document describes the origin, or another path.
     PathAgainstOrigin,
-    /// No client can become known by itself.
+    /// No client can register itself.
     RegistrationClosed,
-    /// A slash at the end.
+    /// The names differ in a slash at the end.
     TrailingSlash,
     /// The server asks for no token.
     Unprotected,
-    /// `http` where `https` is called.
+    /// The server is called by `https`, and its metadata says `http`.
     WrongScheme,
-    /// The issuer's path stands before the well-known part.
+    /// The issuer's path stands before the well-known part of the URL.
     WrongWellKnown,
 }
 
 impl Trap {
-    /// What it is called, and what to change.
+    /// Returns the title of the trap, and how to fix it.
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::BehindAProxy => (
@@ -107,7 +107,7 @@ impl Trap {
     }
 }
 
-/// What is likely to be behind two names that should be one.
+/// Guesses which trap explains two different names that should be the same.
 pub(super) fn of_names(called: &str, named: &str) -> Option<Trap> {
     let (called_url, named_url) = (Url::parse(called).ok()?, Url::parse(named).ok()?);
     let (host, other) = (called_url.host_str()?, named_url.host_str()?);

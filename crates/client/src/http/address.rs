@@ -1,16 +1,16 @@
-//! Which addresses are the public Internet, and which are not (RFC 6890 and the IANA special-purpose registries).
+//! Which addresses are on the public Internet (RFC 6890 and the IANA special-purpose registries).
 //!
-//! A table of what must not be called, not a list of what may: `std`'s own `is_global` is not stable.
+//! The table lists what must not be called. `std`'s own `is_global` is not stable.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks of IPv4 that are never called, with the reason: IANA's special-purpose registry, and multicast.
+/// Networks of IPv4 that are never called, each with the reason: IANA's special-purpose registry, and multicast.
 const SPECIAL_V4: [(Ipv4Addr, u32, &str); 18] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "this host, RFC 791"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "private, RFC 1918"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "carrier-grade NAT, RFC 6598"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "loopback, RFC 1122"),
-    // The service that gives public addresses to virtual machines' agents, with credentials: a public address.
+    // A cloud service that gives credentials to the agents of virtual machines; its address is a public one.
     (Ipv4Addr::new(168, 63, 129, 16), 32, "a cloud's host agent"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "link-local and metadata services, RFC 3927"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "private, RFC 1918"),
@@ -33,13 +33,13 @@ const SPECIAL_V6: [(Ipv6Addr, u32, &str); 5] = [
     // Teredo, benchmarks, ORCHID and more.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "protocol assignments, RFC 2928"),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, "documentation, RFC 3849"),
-    // Holds an IPv4 address, which a relay would call.
+    // Contains an IPv4 address, which a relay would call.
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "6to4, RFC 3056"),
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "AS112, RFC 7534"),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "documentation, RFC 9637"),
 ];
 
-/// The address that is really called: an IPv4 address that travels in IPv6 clothes is that IPv4 address
+/// Returns the address that a connection really goes to: an IPv4 address mapped into IPv6 becomes that IPv4 address
 /// (RFC 4291 §2.5.5.2).
 pub fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
@@ -77,7 +77,7 @@ mod tests {
         is_public(text.parse().unwrap())
     }
 
-    /// ATK-28, CL-44, AS-31: both ends of every network that is not the public Internet.
+    /// ATK-28, CL-44, AS-31: the first and the last address of every network that is not on the public Internet.
     #[test]
     fn no_special_use_address_is_public() {
         for address in [
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// The neighbours of those networks are the public Internet: the table is not wider than it says.
+    /// The addresses just outside those networks are public: the table covers nothing more than it says.
     #[test]
     fn their_neighbours_are_public() {
         for address in [
@@ -196,7 +196,7 @@ mod tests {
     proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
 
-        /// ATK-28: what `std` knows to be special is never public, however it is dressed.
+        /// ATK-28: an address that `std` knows to be special is never public, in whatever form it is written.
         #[test]
         fn what_std_calls_special_is_not_public(bits in any::<u32>(), six in any::<u128>()) {
             let v4 = Ipv4Addr::from(bits);

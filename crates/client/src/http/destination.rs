@@ -1,6 +1,6 @@
-//! Where a request goes, and who said so. There is no request without it: a URL out of a stranger's document can only
-//! be asked for as something [`Named`], by a party that it must not be less secure than (CL-43, CL-46, ATK-85, ATK-86,
-//! ATK-222).
+//! Where a request goes, and who named that URL. Every request needs a destination: a URL out of a stranger's document
+//! can only be called as something [`Named`], and must not be less secure than the party that named it (CL-43, CL-46,
+//! ATK-85, ATK-86, ATK-222).
 
 use sekisho_protocol::redirect::is_loopback_host;
 use url::{Host, Url};
@@ -9,29 +9,29 @@ use super::HttpError;
 use super::address::is_public;
 use super::named::Named;
 
-/// A URL that may be asked for.
+/// A URL that may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     url: String,
-    /// What it is, if a stranger named it.
+    /// What kind of link it is, if a stranger named it.
     what: Option<Named>,
-    /// The host of the document in which it stood. `None`: it was not named by a document with an address.
+    /// The host of the document that contained it. `None`: it did not come from a document with an address.
     by: Option<String>,
 }
 
 impl Destination {
-    /// What a person typed, or the configuration says. All trust begins there, so nothing is compared.
+    /// A URL that a person typed, or that the configuration contains. It is trusted, so it is compared with nothing.
     pub fn given(url: impl Into<String>) -> Self {
         Self { url: url.into(), what: None, by: None }
     }
 
-    /// What a client or an agent brings that has no address of its own. Only the settings of the HTTP client bound
-    /// where it leads; those for such requests allow no loopback.
+    /// A URL from a client or an agent that has no address of its own. Only the settings of the HTTP client restrict
+    /// where it leads; the settings for such requests allow no loopback.
     pub fn brought(what: Named, url: impl Into<String>) -> Self {
         Self { url: url.into(), what: Some(what), by: None }
     }
 
-    /// What the party at `by` names in a document or in an answer of its own: at least as secure as itself
+    /// A URL that the party at `by` names in a document or in a response. It must be at least as secure as that party
     /// ([`is_as_secure`]).
     pub fn named(what: Named, by: &str, url: &str) -> Result<Self, HttpError> {
         if !may_name(what, by, url) {
@@ -47,7 +47,7 @@ impl Destination {
         &self.url
     }
 
-    /// What it is, if a stranger named it.
+    /// The kind of link, if a stranger named the URL.
     pub fn what(&self) -> Option<Named> {
         self.what
     }
@@ -57,7 +57,7 @@ impl Destination {
         self.by.as_deref()
     }
 
-    /// The same place with one more parameter in its query, as it is.
+    /// Returns the destination with one more parameter in its query, which is added as it is.
     #[must_use]
     pub fn with_parameter(self, name: &str, value: &str) -> Self {
         let separator = if self.url.contains('?') { '&' } else { '?' };
@@ -65,18 +65,19 @@ impl Destination {
     }
 }
 
-/// Whether the party at `from` may name `to` as this.
+/// Whether the party at `from` may name `to` as a link of this kind.
 pub fn may_name(what: Named, from: &str, to: &str) -> bool {
-    // What a person opens may end in a fragment, as pages of one script do; what we ask for may not.
+    // A page that a person opens may end in a fragment, as single-page applications do. A URL that we call may not.
     let bare = if what.row().is_page { to.split('#').next().unwrap_or(to) } else { to };
     is_as_secure(from, bare)
 }
 
-/// Whether a party at `from` may send us on to `to`: `to` is a URL without user information and fragment, https unless
-/// both are plain http on loopback, and its host lies no further inside than that of `from`. So nobody outside can
-/// point at what listens on this machine or in a private network.
+/// Whether a party at `from` may send us on to `to`. `to` must be a URL without user information and fragment, https
+/// unless both are plain http on loopback, and its host must not be further inside than that of `from`. So nobody
+/// outside can point at something on this machine or in a private network.
 ///
-/// Names are judged as they are written here. Where a name leads is looked up once, when it is called, and judged then.
+/// Host names are judged here as they are written. Where a name leads is looked up once, when it is called, and judged
+/// then.
 pub fn is_as_secure(from: &str, to: &str) -> bool {
     let visible = to.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'\'' | b'`' | b'<' | b'>'));
     let (Ok(to), Ok(from)) = (Url::parse(to), Url::parse(from)) else { return false };
@@ -90,11 +91,11 @@ pub fn is_as_secure(from: &str, to: &str) -> bool {
     visible && bare && secure && there >= here
 }
 
-/// From where a host can be reached, as far as its name tells. In order: who is reached from further away may name only
-/// what is reached from there, too.
+/// From where a host can be reached, as far as its name tells. The order matters: a host may only name hosts that can
+/// be reached from at least as far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
-    /// From this machine.
+    /// Only from this machine.
     Loopback,
     /// From a private network: an address that is not public, or a name that only a private network resolves.
     Private,
@@ -103,7 +104,7 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// Of the host of this URL, if it has one.
+    /// Returns the reach of the host of this URL, if it has one.
     pub fn of(url: &Url) -> Option<Self> {
         let address = match url.host()? {
             Host::Domain(name) => return Some(Self::of_name(name)),
@@ -122,7 +123,7 @@ impl Reach {
         if is_loopback_host(&name) || name.ends_with(".localhost") {
             return Self::Loopback;
         }
-        // Names that the public DNS does not have (RFC 6762, RFC 8375; `internal` is reserved by ICANN).
+        // Names that the public DNS does not contain (RFC 6762, RFC 8375; `internal` is reserved by ICANN).
         let private = [".home.arpa", ".internal", ".local"].iter().any(|end| name.ends_with(end));
         if private || !name.contains('.') { Self::Private } else { Self::Public }
     }
@@ -156,7 +157,7 @@ mod tests {
         ];
         let public = ["https://example.com", "https://1.1.1.1", "https://[2606:4700::1111]"];
         let groups: [&[&str]; 4] = [&loopback_http, &loopback, &private, &public];
-        // What each may name, in the order of `groups`.
+        // What each group may name, in the order of `groups`.
         let may = [
             [true, true, true, true],
             [false, true, true, true],

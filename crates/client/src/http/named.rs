@@ -1,20 +1,21 @@
-//! Everything that a stranger's document or answer can name, who follows it, and what holds it. docs/threats.md shows
-//! this as a table; a test compares the two. A new kind of link begins here, for nothing else can be asked for.
+//! A table of everything that a stranger's document or response can name, who follows it, and which rule applies.
+//! docs/threats.md shows it; a test compares the two. A new kind of link is added here first: no other link can be
+//! followed.
 
-/// What is known of one kind of link.
+/// One kind of link.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedRow {
-    /// What it is, as errors say it.
+    /// Its name in errors.
     pub what: &'static str,
-    /// The members, parameters or headers in which it stands.
+    /// The members, parameters or headers that contain it.
     pub members: &'static [&'static str],
     /// Who names it.
     pub by: &'static str,
-    /// Commands and surfaces that follow it. Empty: none does.
+    /// The commands and parts of the product that follow it. Empty: none.
     pub followed_by: &'static str,
-    /// What holds it.
+    /// The rule that it must obey.
     pub rule: &'static str,
-    /// Whether it is a page, which a person opens and we do not ask for.
+    /// Whether it is a page that a person opens and that we do not fetch.
     pub is_page: bool,
 }
 
@@ -32,10 +33,10 @@ macro_rules! named {
         }
 
         impl Named {
-            /// The whole URL.
+            /// Every kind of link.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// What is known of it.
+            /// Returns the row of the table for this kind.
             pub fn row(self) -> NamedRow {
                 match self {
                     $(Self::$name => NamedRow {
@@ -53,7 +54,7 @@ macro_rules! named {
 }
 
 named! {
-    /// Where a person decides about a refused call.
+    /// The page on which a person decides about a refused call.
     ApprovalPage { "a page for a decision", ["remedy.url"], "a server, in a refusal",
         "`connect` opens it", "at the very issuer where the person logged in, at least as secure as the server; once a call", true }
     /// RFC 6749 §3.1.
@@ -62,22 +63,22 @@ named! {
     /// RFC 9728 §2.
     AuthorizationServer { "an authorization server", ["authorization_servers", "issuer"], "a server's metadata",
         "`login`, `logout`, `token`, `connect`, `doctor`", "at least as secure as who names it, by its name and by its address; its own metadata has to name it, too", false }
-    /// The document that is a client's identifier.
+    /// The document whose URL is a client's identifier.
     ClientDocument { "a client metadata document", ["client_id"], "a client, in a request",
         "issuer", "https, a host that is a name, at a public address or one in `outbound.allow_private`", false }
-    /// Its keys.
+    /// The keys of a client with such a document.
     ClientKeys { "the keys of a client", ["jwks_uri"], "a client's metadata document",
         "issuer", "like the document itself, and at least as secure as it", false }
-    /// What a client would like to be shown with.
+    /// Pages and pictures with which a client wants to be shown.
     ClientPages { "a page or picture of a client", ["client_uri", "logo_uri", "policy_uri", "tos_uri"], "a client, where it registers",
         "", NOT_FOLLOWED, true }
     /// OpenID Connect RP-Initiated Logout 1.0 §2.1.
     EndSessionEndpoint { "a page to sign out", ["end_session_endpoint"], "an OpenID provider",
         "issuer sends the browser there", AS_SECURE, false }
-    /// A page that a server would like a person to open.
+    /// A page that a server asks a person to open.
     ElicitationPage { "a page of an elicitation", ["params.url", "data.elicitations.url", "inputRequests.params.url"], "a server, in a message",
         "`connect` hands it to the client", "at least as secure as the server; the message is stopped otherwise", true }
-    /// RFC 6749 §5.2, RFC 7591 §2 and the rest of what is not read.
+    /// RFC 6749 §5.2, RFC 7591 §2 and other pages that are not read.
     ErrorPage { "a page about an error", ["error_uri", "resource_documentation", "service_documentation"], "a server or an authorization server",
         "", "is not read", true }
     /// Pictures of servers and tools, and links among contents.
@@ -95,7 +96,7 @@ named! {
     /// OpenID Connect Discovery 1.0 §3.
     ProviderKeys { "the keys of a provider", ["jwks_uri"], "an OpenID provider or an authorization server that the configuration names",
         "issuer, gateway", AS_SECURE, false }
-    /// Any answer with `Location`.
+    /// Any response with `Location`.
     Redirect { "a redirect", ["Location"], "whoever is asked",
         "", "is read and told, and asked for by nobody", false }
     /// RFC 7592.
@@ -116,7 +117,7 @@ named! {
     /// JSON Schema.
     SchemaReference { "a reference in a schema", ["$ref"], "a server, in its tools",
         "", "is resolved inside of the schema or not at all", false }
-    /// What an agent wants read.
+    /// A document that an agent wants to have read.
     Specification { "a document to read", ["url"], "an agent, in a call of the built-in server",
         "built-in server", "https, at a public address or one in `outbound.allow_private`", false }
     /// RFC 6749 §3.2.

@@ -1,4 +1,4 @@
-//! Seeing what really went over the wire, with every secret taken out.
+//! Records the HTTP exchanges, with every secret taken out.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use super::{HttpClient, HttpError, Request, Response};
 
-/// One request and what became of it, fit to be shown: no member of it holds a secret.
+/// One request and its outcome, fit to be shown: no member contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leg {
     /// The method.
     pub method: String,
-    /// The URL, its secret parameters replaced.
+    /// The URL, with its secret parameters replaced.
     pub url: String,
     /// The request's headers in lower case.
     pub request_headers: Vec<(String, String)>,
     /// The request's body; a form is written one parameter per line.
     pub request_body: String,
-    /// The answer's status, or why there was none.
+    /// The response's status, or why there was none.
     pub outcome: Result<u16, String>,
     /// The answer's headers.
     pub response_headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ pub struct Leg {
     pub response_body: String,
 }
 
-/// A client that notes every leg, in order, up to [`Recording::LEGS_MAX`].
+/// A client that records every exchange, in order, up to [`Recording::LEGS_MAX`].
 #[derive(Debug)]
 pub struct Recording<H> {
     inner: H,
@@ -36,15 +36,15 @@ pub struct Recording<H> {
 }
 
 impl<H: HttpClient> Recording<H> {
-    /// How many legs are kept; further ones are sent and not noted.
+    /// How many exchanges are recorded; further ones are sent and not recorded.
     pub const LEGS_MAX: usize = 1000;
 
-    /// A recording of what goes through `inner`.
+    /// Creates a recording of the requests that go through `inner`.
     pub fn new(inner: H) -> Self {
         Self { inner, legs: Mutex::new(Vec::new()) }
     }
 
-    /// What was noted since the last time.
+    /// Returns what was recorded since the last call.
     pub fn take(&self) -> Vec<Leg> {
         std::mem::take(&mut *self.legs.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -84,10 +84,10 @@ impl<H: HttpClient> HttpClient for Recording<H> {
     }
 }
 
-/// What stands where a secret was.
+/// The text in place of a secret.
 const REDACTED: &str = "…";
 
-/// Parameters and members that hold secrets, wherever they occur (RFC 6749, 7009, 7521, 7591, 7636, 8693).
+/// Parameters and members that contain secrets, wherever they occur (RFC 6749, 7009, 7521, 7591, 7636, 8693).
 const SECRET_NAMES: [&str; 18] = [
     "access_token",
     "actor_token",
@@ -109,7 +109,7 @@ const SECRET_NAMES: [&str; 18] = [
     "token",
 ];
 
-/// Headers that hold secrets, whether or not they were marked as sensitive.
+/// Whether a header contains a secret, even if it was not marked as sensitive.
 fn is_secret_header(name: &::http::HeaderName) -> bool {
     [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE].contains(name) || name.as_str() == "mcp-session-id"
 }
@@ -120,7 +120,7 @@ fn redact_headers(headers: &HeaderMap) -> Vec<(String, String)> {
         let shown = if !is_secret_header(name) && !value.is_sensitive() {
             redact_nested_url(&text)
         } else {
-            // The scheme is worth seeing: `Bearer …`.
+            // The scheme is kept: `Bearer …`.
             match text.split_once(' ') {
                 Some((scheme, _)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => format!("{scheme} {REDACTED}"),
                 _ => REDACTED.to_owned(),
@@ -131,7 +131,7 @@ fn redact_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(show).collect()
 }
 
-/// A header that is a URL (`Location`) can hold a code.
+/// Redacts a header that is a URL (`Location`), which can contain a code.
 fn redact_nested_url(text: &str) -> String {
     if text.contains('?') && !text.contains(' ') { redact_url(text) } else { text.to_owned() }
 }
@@ -167,7 +167,7 @@ fn redact_body(headers: &HeaderMap, body: &[u8]) -> String {
     if media == "text/event-stream" {
         return String::from_utf8_lossy(body).lines().map(redact_event_line).collect::<Vec<_>>().join("\n");
     }
-    // What is not understood is not shown.
+    // A body of an unknown format is not shown.
     format!("({} bytes)", body.len())
 }
 
@@ -182,13 +182,13 @@ fn redact_event_line(line: &str) -> String {
     }
 }
 
-/// Depth is bounded by the reader of JSON (128).
+/// Redacts a JSON value. The JSON reader bounds the depth (128).
 fn redact_json(value: Value) -> Value {
     match value {
         Value::Array(items) => Value::Array(items.into_iter().map(redact_json).collect()),
         Value::Object(members) => {
             let redact = |(name, value): (String, Value)| {
-                // A JSON-RPC error's `code` is a number and tells nothing.
+                // The `code` of a JSON-RPC error is a number and not a secret.
                 let secret = is_secret_name(&name) && !value.is_number();
                 let shown = if secret { Value::String(REDACTED.to_owned()) } else { redact_json(value) };
                 (name, shown)
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// ATK-58, RS-38, CL-57: a recording shows what happened and none of the secrets that were in it.
+    /// ATK-58, RS-38, CL-57: a recording shows what happened, without any of the secrets in it.
     #[tokio::test]
     async fn a_recording_holds_no_secret() {
         for (media, body) in [

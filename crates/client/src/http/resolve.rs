@@ -1,4 +1,4 @@
-//! From names to addresses.
+//! Looks up the addresses of host names.
 
 use std::fmt::Debug;
 use std::io;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use futures_util::future::BoxFuture;
 
-/// Finds the addresses of a host name. It is asked once for every connection (ATK-30).
+/// Finds the addresses of a host name. It is called once for every connection (ATK-30).
 pub trait Resolve: Send + Sync + Debug {
     /// Every address of `host`, in order of preference.
     fn lookup<'a>(&'a self, host: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;

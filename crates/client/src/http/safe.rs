@@ -1,8 +1,8 @@
-//! The HTTP client that may be pointed at URLs which others chose.
+//! The HTTP client for URLs that strangers chose.
 //!
-//! One request is one connection: the name is looked up once, every address is checked, and exactly a checked
-//! address is connected to. There is no pool, so no connection outlives its check; no connector that could skip
-//! the resolver for an address literal; no redirect, proxy, cookie or decompression, because nothing here does any.
+//! Each request has a connection of its own: the name is looked up once, every address is checked, and the connection
+//! goes to a checked address. There is no connection pool, so no connection outlives its check. There is no connector
+//! that could skip the resolver for an address literal, and no code for redirects, proxies, cookies or decompression.
 
 use std::collections::HashSet;
 use std::fmt::{self, Debug};
@@ -38,15 +38,15 @@ use super::settings::HttpSettings;
 use super::target::Target;
 use super::{Destination, HttpClient, HttpError, Opened, Request, Resolve, Response, SystemResolver};
 
-/// Why a client cannot be made of these settings.
+/// Why no client can be created with these settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// The extra certificate authorities are no PEM, or none is in it.
+    /// The extra certificate authorities are not valid PEM, or contain no certificate.
     #[error("the CA file holds no certificate in PEM form")]
     ExtraRoots,
 }
 
-/// The one [`HttpClient`] that opens connections. Cheap to clone.
+/// The only [`HttpClient`] that opens connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SafeHttp(Arc<Inner>);
 
@@ -54,10 +54,11 @@ struct Inner {
     settings: HttpSettings,
     extra_roots: Vec<CertificateDer<'static>>,
     resolver: Box<dyn Resolve>,
-    /// Made at the first https request: a machine without trust roots can still serve on loopback.
+    /// Created at the first https request: a machine without trust roots can still serve on loopback.
     tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
     places: Arc<Semaphore>,
-    /// Hosts that were found at a public address, for good: one that moves inside afterwards names nothing there.
+    /// Hosts that were found at a public address. They count as outside for good, even if they resolve to an inner
+    /// address later, and may name nothing inside.
     public: Mutex<HashSet<String>>,
 }
 
@@ -70,22 +71,22 @@ impl Debug for Inner {
     }
 }
 
-/// Hosts that are remembered as public. Where there are more, a host that is not among them counts as public, too.
+/// How many hosts are remembered as public. Once the list is full, every other host counts as public too.
 const PUBLIC_HOSTS_MAX: usize = 1024;
 /// How many addresses of one name are tried.
 const ADDRESSES_TRIED_MAX: usize = 4;
-/// The most headers of an answer.
+/// The highest number of headers in a response.
 const HEADERS_MAX: usize = 100;
-/// The most bytes of an answer's header section.
+/// The largest header section of a response, in bytes.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
 
 impl SafeHttp {
-    /// A client that asks the system for addresses.
+    /// Creates a client that uses the system's resolver.
     pub fn new(settings: HttpSettings) -> Result<Self, SetupError> {
         Self::with_resolver(settings, Box::new(SystemResolver))
     }
 
-    /// A client that asks `resolver`. What it answers is checked all the same.
+    /// Creates a client that uses `resolver`, whose results are checked all the same.
     pub fn with_resolver(settings: HttpSettings, resolver: Box<dyn Resolve>) -> Result<Self, SetupError> {
         let extra_roots = CertificateDer::pem_slice_iter(&settings.extra_roots_pem)
             .collect::<Result<Vec<_>, _>>()
@@ -104,8 +105,8 @@ impl SafeHttp {
         })))
     }
 
-    /// Whether a URL that an operator names would be called with these settings, as far as can be told without asking
-    /// for its name: the same rule as of a request.
+    /// Checks whether a URL from an operator would be called with these settings, as far as that can be told without
+    /// resolving its name. The rule is the same as for a request.
     pub fn check(url: &str, settings: &HttpSettings) -> Result<(), HttpError> {
         let target = Target::read(url, settings)?;
         match target.literal() {
@@ -135,13 +136,13 @@ impl HttpClient for SafeHttp {
     }
 }
 
-/// A connection's other half: it has to be polled for the body to arrive, and ends with it.
+/// The connection behind a body: it has to be polled so that the body arrives, and ends with the body.
 type Driver = BoxFuture<'static, Result<(), hyper::Error>>;
 
 /// A body that is still coming.
 struct Coming {
     incoming: Incoming,
-    /// `None` once the connection has ended; what it had read before is still in `incoming`.
+    /// `None` once the connection has ended; data that it had read before is still in `incoming`.
     driver: Option<Driver>,
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -172,7 +173,7 @@ impl Coming {
 }
 
 impl Inner {
-    /// The head of an answer, on a connection of its own that lives as long as the body is read.
+    /// Returns the head of a response, on its own connection, which lives as long as the body is read.
     async fn begin(&self, target: &Target, request: Request) -> Result<Opened, HttpError> {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         let addresses = self.admitted(target, &request.to).await?;
@@ -193,7 +194,7 @@ impl Inner {
     }
 
     async fn exchange(&self, target: &Target, request: Request) -> Result<Response, HttpError> {
-        // The semaphore is never closed; if it were, the request would go out unbounded rather than not at all.
+        // The semaphore is never closed. If it were, the request would go out without a bound.
         let _place = self.places.acquire().await.ok();
         let body_bytes_max = request.body_bytes_max.min(self.settings.body_bytes_max);
         let addresses = self.admitted(target, &request.to).await?;
@@ -209,8 +210,8 @@ impl Inner {
         }
     }
 
-    /// The addresses that may be called for this request: by the settings, and by who named it (ATK-222). A name tells
-    /// nothing of where it leads, and a network that was allowed was not allowed to everybody who knows its names.
+    /// Returns the addresses that may be called for this request, by the settings and by who named the URL (ATK-222). A
+    /// name does not show where it leads, and an allowed network is not open to every stranger who knows a name in it.
     async fn admitted(&self, target: &Target, to: &Destination) -> Result<Vec<IpAddr>, HttpError> {
         let host = target.host.to_string();
         let addresses = target.admit(self.addresses(&target.host).await?, &self.settings)?;
@@ -232,12 +233,12 @@ impl Inner {
         }
     }
 
-    /// Whether anything but public addresses is ever called.
+    /// Whether these settings allow any address that is not public.
     fn calls_inside(&self) -> bool {
         self.settings.allow_http_loopback || !self.settings.allow_private.is_empty()
     }
 
-    /// Whether this host is, or was, at a public address. One that cannot be looked up counts as such.
+    /// Whether this host is, or was, at a public address. A host that cannot be looked up counts as public.
     async fn is_outside(&self, host: &str) -> bool {
         let known = {
             let public = self.public.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,7 +267,7 @@ impl Inner {
         addresses: &[IpAddr],
     ) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, HttpError> {
         let config = self.tls.get_or_init(|| tls_config(&self.extra_roots)).clone().map_err(HttpError::TrustRoots)?;
-        // The name in the URL is verified, whichever address answers for it.
+        // The certificate is checked for the name in the URL, whichever address answers.
         let name = match &target.host {
             Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|_| HttpError::Url)?,
             Host::Ipv4(address) => ServerName::IpAddress((*address).into()),
@@ -278,13 +279,13 @@ impl Inner {
     }
 }
 
-/// The first of the checked addresses that answers.
+/// Connects to the first of the checked addresses that answers.
 async fn connect(target: &Target, addresses: &[IpAddr]) -> Result<TcpStream, HttpError> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for address in addresses.iter().take(ADDRESSES_TRIED_MAX) {
         match TcpStream::connect(SocketAddr::new(*address, target.port)).await {
             Ok(stream) => {
-                // Requests are small and wait for their answer: Nagle's delay would only cost time.
+                // Requests are small and wait for their response: Nagle's algorithm would only delay them.
                 stream.set_nodelay(true).ok();
                 return Ok(stream);
             }
@@ -300,7 +301,7 @@ fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfi
         rustls_platform_verifier::Verifier::new_with_extra_roots(extra_roots.iter().cloned(), Arc::clone(&provider))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        // "Dangerous" is only the name of the door through which the platform's own verifier enters.
+        // `dangerous()` is only the name of the method that sets a verifier; this is the platform's own one.
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -309,7 +310,7 @@ fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfi
     Ok(Arc::new(config))
 }
 
-/// The request as it goes out. Connection headers are ours; those of the caller are dropped.
+/// Builds the request as it is sent. Connection headers are set here; those of the caller are dropped.
 fn message(target: &Target, request: Request) -> Result<::http::Request<Full<Bytes>>, HttpError> {
     let mut message = ::http::Request::new(Full::new(request.body));
     *message.method_mut() = request.method;
@@ -328,7 +329,7 @@ fn message(target: &Target, request: Request) -> Result<::http::Request<Full<Byt
     Ok(message)
 }
 
-/// One exchange over one connection. Both halves run in this task, so that dropping it ends everything.
+/// Does one exchange over one connection. Both halves run in this task, so that dropping it ends everything.
 async fn speak<S>(
     stream: S,
     message: ::http::Request<Full<Bytes>>,
@@ -347,12 +348,12 @@ where
     let (mut exchange, mut connection) = (pin!(exchange), pin!(connection));
     tokio::select! {
         answer = &mut exchange => answer,
-        // What the connection had read before it ended is still to be taken; its error reaches the exchange too.
+        // The data that the connection had read before it ended is still used; its error also reaches the exchange.
         _ = &mut connection => exchange.await,
     }
 }
 
-/// Sends the message and waits for the head of the answer. `None`: the connection has ended already.
+/// Sends the message and waits for the head of the response. `None`: the connection has ended already.
 async fn head<S>(
     stream: S,
     message: ::http::Request<Full<Bytes>>,
@@ -371,7 +372,7 @@ where
     }
 }
 
-/// We asked for no encoding, and unpack none (ATK-32).
+/// Refuses a compressed response: no encoding was accepted, and nothing is decompressed (ATK-32).
 fn plain(headers: &::http::HeaderMap) -> Result<(), HttpError> {
     let plain = |value: &HeaderValue| value.as_bytes().is_empty() || value.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get_all(CONTENT_ENCODING).iter().all(plain) { Ok(()) } else { Err(HttpError::Encoding) }

@@ -1,4 +1,4 @@
-//! Servers for tests in a few lines: a table from `METHOD URL` to answers. Feature `test-util` only.
+//! Servers for tests in a few lines: a table from `METHOD URL` to responses. Feature `test-util` only.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{HttpClient, HttpError, Request, Response};
 
-/// Answers from a table, and remembers what was sent. A request that is not in the table gets 404.
+/// Responds from a table, and remembers what was sent. A request that is not in the table gets 404.
 #[derive(Debug, Default)]
 pub struct Scripted {
     answers: Mutex<HashMap<String, Vec<Response>>>,
@@ -34,7 +34,7 @@ impl SentRequest {
         url::form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
-    /// The body as JSON; `null` if it is none.
+    /// Returns the body as JSON, or `null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -46,13 +46,14 @@ impl SentRequest {
 }
 
 impl Scripted {
-    /// Answers `line` (`GET https://…`) with JSON. The last answer to a line is repeated; earlier ones come first.
+    /// Responds to `line` (`GET https://…`) with JSON. With several responses for a line, they are used in order and
+    /// the last is repeated.
     #[must_use]
     pub fn json(self, line: &str, status: u16, body: &Value) -> Self {
         self.with(line, status, &[("content-type", "application/json")], body.to_string())
     }
 
-    /// Answers `line` with anything.
+    /// Responds to `line` with anything.
     #[must_use]
     pub fn with(self, line: &str, status: u16, headers: &[(&'static str, &str)], body: impl Into<Bytes>) -> Self {
         let mut map = HeaderMap::new();

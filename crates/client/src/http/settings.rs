@@ -8,24 +8,24 @@ use ipnet::IpNet;
 /// What may be called, and how long and large an exchange may be.
 #[derive(Clone)]
 pub struct HttpSettings {
-    /// More certificate authorities to trust, as PEM; the platform's are always trusted. Empty for none.
+    /// Further certificate authorities to trust, as PEM; the platform's are always trusted. May be empty.
     pub extra_roots_pem: Vec<u8>,
     /// Networks that may be called over https although they are not public.
     pub allow_private: Vec<IpNet>,
     /// Whether `http://localhost`, `http://127.x.y.z` and `http://[::1]` may be called (CL-43).
     pub allow_http_loopback: bool,
-    /// The most bytes of a body that are ever read, whatever a request allows.
+    /// How many bytes of a body are ever read, whatever a request allows.
     pub body_bytes_max: usize,
     /// How long a whole exchange may take, from looking up the name to the last byte.
     pub timeout: Duration,
     /// How long connecting may take, the TLS handshake included.
     pub connect_timeout: Duration,
-    /// How many exchanges run at once; others wait, and their waiting counts (ATK-32).
+    /// How many exchanges run at once; others wait, and the wait counts towards their timeout (ATK-32).
     pub concurrent_max: usize,
 }
 
 impl Default for HttpSettings {
-    /// Public https only; 1 MiB, 10 seconds, 3 seconds to connect, 64 at once.
+    /// Public https only; 1 MiB for a body, 10 seconds, 3 seconds to connect, 64 exchanges at once.
     fn default() -> Self {
         Self {
             extra_roots_pem: Vec::new(),

@@ -1,4 +1,4 @@
-//! Where a request goes, as far as its URL tells.
+//! The target of a request, as far as its URL tells.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,14 @@ use url::{Host, Url};
 use super::address::{is_public, plain};
 use super::{HttpError, HttpSettings};
 
-/// Ports above 1023 that serve something else, where an HTTP request could be understood as commands
-/// (after the Fetch standard's "bad ports", and what commonly runs beside a server).
+/// Ports above 1023 of other services, which might understand an HTTP request as commands (after the Fetch standard's
+/// "bad ports", and services that commonly run beside a server).
 const FOREIGN_PORTS: [u16; 24] = [
     1719, 1720, 1723, 2049, 2375, 2376, 2379, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 6000, 6379, 6443, 6566,
     6667, 10250, 11211, 27017, 50070,
 ];
 
-/// A URL that may be called, taken apart by one parser; what it was written like no longer matters.
+/// A URL that may be called, parsed once; its original spelling no longer matters.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) host: Host<String>,
@@ -28,7 +28,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads the URL of a request and refuses what is refused before any name is looked up.
+    /// Parses the URL of a request, and refuses everything that can be refused before a name is looked up.
     pub(super) fn read(text: &str, settings: &HttpSettings) -> Result<Self, HttpError> {
         let url = Url::parse(text).map_err(|_| HttpError::Url)?;
         let secure = match url.scheme() {
@@ -54,7 +54,7 @@ impl Target {
         Ok(Self { host, port, secure, authority, path })
     }
 
-    /// The address that stands in the URL itself; `localhost` is one, too.
+    /// Returns the address in the URL itself, if there is one; `localhost` counts as one.
     pub(super) fn literal(&self) -> Option<IpAddr> {
         match &self.host {
             Host::Domain(name) => (name == "localhost").then_some(std::net::Ipv4Addr::LOCALHOST.into()),
@@ -63,14 +63,14 @@ impl Target {
         }
     }
 
-    /// The addresses that may be called: all of them or none. A name that mixes public and internal addresses
-    /// has no honest reason to, and which one is called would be its owner's choice (ATK-30).
+    /// Returns the addresses that may be called: all of them, or none. A name that mixes public and internal addresses
+    /// has no honest reason to, and its owner would choose which one is called (ATK-30).
     pub(super) fn admit(&self, addresses: Vec<IpAddr>, settings: &HttpSettings) -> Result<Vec<IpAddr>, HttpError> {
         if addresses.is_empty() {
             return Err(HttpError::Resolve { host: self.host.to_string() });
         }
         if addresses.iter().all(|address| self.admits(*address, settings)) {
-            // What was checked is what is connected to: the plain form.
+            // The addresses that were checked are the ones connected to: the plain form.
             Ok(addresses.into_iter().map(plain).collect())
         } else {
             Err(HttpError::Address { host: self.host.to_string() })
@@ -79,7 +79,7 @@ impl Target {
 
     fn admits(&self, address: IpAddr, settings: &HttpSettings) -> bool {
         let address = plain(address);
-        // Plain http was only let through for a loopback host, and then stays there.
+        // Plain http was only accepted for a loopback host, so it must stay there.
         if !self.secure {
             return address.is_loopback();
         }

@@ -47,7 +47,7 @@ async fn an_active_token_is_asked_about_as_the_client() {
     assert!(sent.header("authorization").starts_with("Basic "));
 }
 
-/// ATK-297: an answer is used no longer than the token lives, and half a minute at most.
+/// ATK-297: a response is used no longer than the token lives, and half a minute at most.
 #[tokio::test]
 async fn an_answer_is_remembered_no_longer_than_the_token_lives() {
     let (http, introspection) = world(Scripted::default().json(LINE, 200, &good()));
@@ -69,7 +69,7 @@ async fn an_answer_is_remembered_no_longer_than_the_token_lives() {
     assert_eq!(http.sent().len(), 3);
 }
 
-/// ATK-297: whatever access depends on and is not there, or is for somebody else.
+/// ATK-297: a response in which a member is missing on which access depends, or is about another server.
 #[tokio::test]
 async fn an_answer_that_says_too_little_gives_no_access() {
     for (name, value, expected) in [
@@ -107,7 +107,7 @@ async fn an_answer_that_says_too_little_gives_no_access() {
     }
 }
 
-/// An issuer that does not answer is asked again by the next caller, and gives no access meanwhile.
+/// If an issuer does not respond, the next caller asks it again; until then there is no access.
 #[tokio::test]
 async fn an_issuer_that_fails_gives_no_access() {
     let failing =

@@ -18,7 +18,7 @@ fn sets(http: Scripted) -> (Arc<Scripted>, KeySets) {
     (Arc::clone(&http), KeySets::new(http))
 }
 
-/// ATK-60: a set is kept while it is fresh, and then asked for once.
+/// ATK-60: a set is cached while it is fresh, and then fetched again once.
 #[tokio::test]
 async fn a_key_set_is_fetched_once_while_fresh() {
     let (http, sets) =
@@ -41,7 +41,7 @@ async fn a_flood_of_unknown_keys_costs_one_fetch_a_minute() {
     assert_eq!(http.lines().len(), 2);
 }
 
-/// ATK-60: the last good set outlives a failing owner for a while and no longer; failures are not repeated at once.
+/// ATK-60: the last set is used for a bounded time while fetches fail; failed fetches are not repeated at once.
 #[tokio::test]
 async fn a_failing_owner_is_not_asked_again_and_again() {
     let html: &[(&'static str, &str)] = &[("content-type", "text/html")];
@@ -59,7 +59,7 @@ async fn a_failing_owner_is_not_asked_again_and_again() {
     assert_eq!(http.lines().len(), 4);
 }
 
-/// ATK-31, ATK-32: a redirect, a page, or anything but a JSON object is no key set, and is not kept.
+/// ATK-31, ATK-32: a redirect, a page, or anything but a JSON object is not a key set, and is not cached.
 #[tokio::test]
 async fn what_is_no_key_set_is_refused() {
     for (status, media, body) in [
@@ -83,7 +83,7 @@ async fn what_is_no_key_set_is_refused() {
     assert!(sets.current(&Destination::given(URL), at(0)).await.is_ok());
 }
 
-/// ATK-32: many who want the same set at once cause one fetch.
+/// ATK-32: many simultaneous requests for the same set cause one fetch.
 #[tokio::test]
 async fn a_crowd_causes_one_fetch() {
     let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })));
@@ -95,7 +95,7 @@ async fn a_crowd_causes_one_fetch() {
     assert_eq!(http.lines().len(), 1);
 }
 
-/// ATK-32: any number of URLs is remembered in bounded space.
+/// ATK-32: the cache is bounded, however many URLs are asked for.
 #[tokio::test]
 async fn the_cache_is_bounded() {
     let (_, sets) = sets(Scripted::default());
@@ -106,7 +106,8 @@ async fn the_cache_is_bounded() {
     assert!(sets.known.entry_count() <= KeySets::URLS_MAX);
 }
 
-/// ATK-60: a token of a new key is believed after one more fetch, and a flood of made-up keys costs one a minute.
+/// ATK-60: a token with a new key is accepted after one more fetch, and a flood of made-up keys causes one fetch a
+/// minute.
 #[tokio::test]
 async fn a_check_that_lacks_a_key_gets_newer_ones_once() {
     let (old, new) = (json!({ "keys": [1] }), json!({ "keys": [2] }));
@@ -123,7 +124,7 @@ async fn a_check_that_lacks_a_key_gets_newer_ones_once() {
         assert_eq!(sets.check(&there, at(second), wants("[3]"), lacks).await.unwrap(), Err("unknown key"));
     }
     assert_eq!(http.lines().len(), 2);
-    // What newer keys cannot help is not fetched for.
+    // There is no further fetch for an error that newer keys cannot fix.
     let other = |_: &str| Err::<(), &str>("wrong signature");
     assert_eq!(sets.check(&there, at(600), other, lacks).await.unwrap(), Err("wrong signature"));
     assert_eq!(http.lines().len(), 2);

@@ -1,5 +1,5 @@
-//! As which client we log in at an issuer, and at which redirect URI: a client identifier that was given (CL-14), our
-//! metadata document (CL-12), or a registration of our own (CL-15).
+//! Chooses the client and the redirect URI for an issuer: a client identifier that a person gave (CL-14), our metadata
+//! document (CL-12), or a registration of our own (CL-15).
 
 use std::sync::PoisonError;
 
@@ -17,13 +17,14 @@ use crate::token::Tokens;
 use crate::token_store::{At, Pin, Wait};
 
 impl Login {
-    /// Whether tokens were granted to the client that we are. If no identifier was given, tokens of every client are ours.
+    /// Whether tokens were granted to the client that this login uses. If no identifier was given, all tokens count as
+    /// ours.
     pub(super) fn is_ours(&self, tokens: &Tokens) -> bool {
         let known = &self.parts.identity.known;
         known.is_empty() || known.iter().any(|known| known.client == tokens.client.client)
     }
 
-    /// The client that tokens were granted to, with its secret or key.
+    /// Returns the client to which tokens were granted, with its secret or key.
     pub fn client_of(&self, tokens: &Tokens, server: &AuthorizationServer) -> Result<Registration, LoginError> {
         let kept = &tokens.client;
         if let Some(known) = self.parts.identity.known.iter().find(|known| known.client == kept.client) {
@@ -41,8 +42,8 @@ impl Login {
         Err(LoginError::Credentials { issuer: server.issuer.clone(), client: kept.client.as_str().to_owned() })
     }
 
-    /// A client as it is kept with its tokens: without the secret and the key of one that was given, because a person
-    /// keeps those.
+    /// Returns a client as it is stored with its tokens: without the secret and the key if a person gave them, because
+    /// that person keeps them.
     pub(super) fn without_what_was_given(&self, client: &Registration) -> Registration {
         if self.parts.identity.known.iter().any(|known| known.client == client.client) {
             return Registration { secret: None, key: None, ..client.clone() };
@@ -50,7 +51,7 @@ impl Login {
         client.clone()
     }
 
-    /// The client for grants without a browser.
+    /// Returns the client for grants without a browser.
     pub(super) fn own(&self, server: &AuthorizationServer) -> Result<Registration, LoginError> {
         if let Some(given) = self.given(server)? {
             return Ok(given);
@@ -63,7 +64,8 @@ impl Login {
         kept.ok_or_else(|| LoginError::Unknown { issuer: server.issuer.clone() })
     }
 
-    /// An identifier that was given to us, if any was. It is an error if another issuer gave it (CL-19).
+    /// Returns the client identifier that was given to us, if there is one. It is an error if another issuer gave it
+    /// (CL-19).
     fn given(&self, server: &AuthorizationServer) -> Result<Option<Registration>, LoginError> {
         let known = &self.parts.identity.known;
         let is_this = |named: &String| is_same_issuer(named, &server.issuer);
@@ -75,8 +77,8 @@ impl Login {
         }
     }
 
-    /// A given client, if it belongs to this issuer: the one that was named with it, or the first that was met. That is kept
-    /// as a pin, which only a person removes (decision 0051).
+    /// Returns a given client, if it belongs to this issuer: the issuer that was named with it, or the first at which
+    /// it was used. The issuer is stored as a pin, which only a person can remove (decision 0051).
     fn given_by(&self, known: &KnownClient, server: &AuthorizationServer) -> Result<Registration, LoginError> {
         let issuer = &server.issuer;
         let registered = match &known.issuer {
@@ -97,7 +99,7 @@ impl Login {
         })
     }
 
-    /// Our document, if the issuer sends `iss` or a person named the issuer.
+    /// Returns our document as the client, if the issuer sends `iss` or a person named the issuer.
     fn by_document(&self, server: &AuthorizationServer) -> Option<Registration> {
         let document =
             self.parts.identity.document.as_ref().filter(|_| server.client_id_metadata_document_supported)?;
@@ -124,7 +126,7 @@ impl Login {
         Ok((Registration { redirect_uris, ..client }, visit))
     }
 
-    /// The place of the redirect URI that a person gave; otherwise `own`.
+    /// Returns the address of the redirect URI that a person gave; otherwise `own`.
     fn place(&self, server: &AuthorizationServer, own: CallbackAddress) -> Result<CallbackAddress, LoginError> {
         let Some(redirect) = &self.parts.identity.redirect else { return Ok(own) };
         let unusable = || LoginError::RedirectUnusable { redirect: redirect.as_str().to_owned() };
@@ -139,7 +141,8 @@ impl Login {
         Ok(place)
     }
 
-    /// Registers, unless the kept registration has our redirect URI. One program at a time does this for an issuer.
+    /// Registers a client, unless the stored registration has our redirect URI. One program at a time does this for an
+    /// issuer.
     async fn by_registration(&self, way: Way<'_>) -> Result<(Registration, Box<dyn Visit>), LoginError> {
         let issuer = &way.server.issuer;
         let _turn = self.parts.store.turn(At::Issuer(issuer), Wait::ForPrograms).await?;
@@ -165,8 +168,9 @@ impl Login {
         Ok(begin(way.server, registration, wish, &*self.parts.entropy)?)
     }
 
-    /// An earlier registration, if the issuer still knows it. An issuer that has forgotten a client shows its
-    /// person an error and sends no answer, so it is asked before anybody is sent there; requests can be repeated.
+    /// Returns an earlier registration, if the issuer still knows it. An issuer that has forgotten a client shows an
+    /// error to the person and sends no answer, so a request of our own finds that out first; such requests can be
+    /// repeated.
     async fn still_there(&self, way: Way<'_>, kept: Registration) -> Result<Registration, LoginError> {
         let issuer = &way.server.issuer;
         let is_seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner).contains(issuer);
@@ -203,7 +207,7 @@ impl Login {
         Ok(registration)
     }
 
-    /// The error if there is no client that can be used at this issuer.
+    /// Returns the error for an issuer at which no client can be used.
     fn unknown(&self, server: &AuthorizationServer) -> LoginError {
         let issuer = server.issuer.clone();
         if self.parts.identity.document.is_some() && server.client_id_metadata_document_supported {
@@ -214,7 +218,7 @@ impl Login {
     }
 }
 
-/// How a client with these secrets authenticates, where nothing else was said.
+/// Returns how a client with these secrets authenticates, if nothing else was configured.
 fn fitting(known: &KnownClient, server: &AuthorizationServer) -> ClientAuthentication {
     if known.key.is_some() {
         return ClientAuthentication::PrivateKeyJwt;
@@ -224,7 +228,7 @@ fn fitting(known: &KnownClient, server: &AuthorizationServer) -> ClientAuthentic
     }
     let offered = &server.token_endpoint_auth_methods_supported;
     let is_offered = |method: ClientAuthentication| offered.iter().any(|word| word == method.as_str());
-    // RFC 8414 §2: without a list it is Basic.
+    // RFC 8414 §2: without a list, the method is Basic.
     if !offered.is_empty()
         && !is_offered(ClientAuthentication::ClientSecretBasic)
         && is_offered(ClientAuthentication::ClientSecretPost)

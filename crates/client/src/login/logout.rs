@@ -1,4 +1,4 @@
-//! Giving a grant back.
+//! Logging out.
 
 use sekisho_protocol::resource::ResourceId;
 
@@ -7,8 +7,9 @@ use crate::discovery::discover_issuer_of;
 use crate::token::{TokenEndpoint, Tokens};
 
 impl Login {
-    /// Gives the grant back and forgets it. The inner result says whether the issuer took it back. The grant is kept only if
-    /// the secret or key of its client is missing, because it could never be given back then.
+    /// Gives the grant back and deletes it from the store. The inner result says whether the issuer accepted that. The
+    /// grant stays stored only if the secret or key of its client is missing, because it could never be given back
+    /// then.
     pub async fn logout(&self, resource: &ResourceId) -> Result<Option<Result<(), LoginError>>, LoginError> {
         let _turn = self.turn(resource).await?;
         let Some(tokens) = self.parts.store.tokens(resource)? else { return Ok(None) };

@@ -4,8 +4,8 @@ use crate::challenge::BearerChallenge;
 use crate::discovery::{ResourceError, is_same_issuer, origin_of};
 use crate::token::Tokens;
 
-/// Whether the older way is open: the challenge leads to no protected resource metadata, and no well-known place has any.
-/// A document that is wrong closes it: that server knows the newer way.
+/// Whether the server may be treated as one of 2025-03-26: the challenge names no protected resource metadata, and no
+/// well-known place has any. A wrong document rules it out, because such a server knows the newer revisions.
 pub(super) fn is_for(error: &ResourceError, challenge: Option<&BearerChallenge>) -> bool {
     let is_led = challenge.is_some_and(|challenge| challenge.resource_metadata.is_some());
     match error {
@@ -18,7 +18,7 @@ pub(super) fn is_for(error: &ResourceError, challenge: Option<&BearerChallenge>)
     }
 }
 
-/// Whether tokens are of the server's own origin.
+/// Whether the tokens were issued by the server's own origin.
 pub(super) fn is_of_the_origin(tokens: &Tokens) -> bool {
     is_same_issuer(&tokens.issuer, origin_of(&tokens.resource))
 }
@@ -48,8 +48,8 @@ mod tests {
         Setup { browser: Willing { bend: Some(("iss", ORIGIN)), ..Willing::default() }, ..Setup::new(http) }
     }
 
-    /// ATK-272: the two ways of 2025-03-26: metadata at the origin, or only the paths. The person is warned each time, and
-    /// a refresh finds the same place.
+    /// ATK-272: the two variants of 2025-03-26: metadata at the origin, or only the fixed paths. The person is warned
+    /// each time, and a refresh finds the same issuer.
     #[tokio::test]
     async fn an_older_server_is_logged_in_to_with_a_warning() {
         let html: &[(&'static str, &str)] = &[("content-type", "text/html")];
@@ -71,8 +71,8 @@ mod tests {
         }
     }
 
-    /// ATK-272: a server that knows the newer way and gets it wrong is not logged in to by the older one; nor is one whose origin
-    /// describes another issuer.
+    /// ATK-272: a server with wrong protected resource metadata is not logged in to in the older way, nor is one whose
+    /// origin describes another issuer.
     #[tokio::test]
     async fn the_older_way_is_no_way_around_a_wrong_document() {
         let mut other = resource_json();

@@ -7,8 +7,8 @@ use super::{Login, LoginError};
 use crate::discovery::{ResourceError, discover_origin};
 
 impl Login {
-    /// Who grants access to a server that does not say so, with a warning to the person; the error that led here if the
-    /// origin does not, either.
+    /// Returns the issuer of a server that does not name one, and warns the person. If the origin is not an issuer
+    /// either, returns the error that led here.
     pub(super) async fn older(
         &self,
         resource: &ResourceId,

@@ -1,4 +1,4 @@
-//! What an issuer's documents and refusals mean for a login.
+//! What an issuer's metadata and refusals mean for a login.
 
 use sekisho_protocol::metadata::{AuthorizationServer, ProtectedResource};
 
@@ -10,8 +10,8 @@ pub(super) fn is_passing(code: &str) -> bool {
     matches!(code, "server_error" | "slow_down" | "temporarily_unavailable" | "too_many_requests")
 }
 
-/// Whether tokens are bound to a key: where the issuer binds them, and the resource takes such (RFC 9449 §5, RFC 9728
-/// §2). A resource that knows nothing of it would refuse them.
+/// Whether tokens are bound to a key: only if the issuer supports that and the resource accepts such tokens (RFC 9449
+/// §5, RFC 9728 §2). Any other resource would refuse them.
 pub(super) fn takes_proofs(
     described: &ProtectedResource,
     server: &AuthorizationServer,

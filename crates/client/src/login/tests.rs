@@ -25,13 +25,13 @@ pub(crate) const METADATA: &str = "GET https://issuer.test/.well-known/oauth-aut
 pub(crate) const TOKEN: &str = "POST https://issuer.test/token";
 const REGISTER: &str = "POST https://issuer.test/register";
 
-/// A person who says yes, as often as asked.
+/// A person who agrees, as often as asked.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Willing {
     pub(crate) visits: Arc<AtomicUsize>,
     pub(crate) shown: Arc<std::sync::Mutex<Vec<String>>>,
     pub(crate) warned: Arc<std::sync::Mutex<Vec<String>>>,
-    /// What comes back in place of the right `iss` or `state`.
+    /// A parameter and its wrong value in the answer, in place of the right `iss` or `state`.
     pub(crate) bend: Option<(&'static str, &'static str)>,
     pub(crate) redirect: Option<RedirectUri>,
 }
@@ -75,7 +75,7 @@ impl Visit for Willing {
     }
 }
 
-/// What an issuer and a server answer that do everything right.
+/// The answers of an issuer and a server without defects.
 pub(crate) fn world() -> Scripted {
     Scripted::default().json(DOCUMENT, 200, &resource_json()).json(METADATA, 200, &issuer_json(ISSUER)).json(
         REGISTER,
@@ -133,7 +133,7 @@ impl Setup {
         self.browser.visits.load(Ordering::Relaxed)
     }
 
-    /// The forms that went to the token endpoint.
+    /// Returns the forms that were sent to the token endpoint.
     pub(crate) fn forms(&self) -> Vec<std::collections::HashMap<String, String>> {
         self.http.sent().iter().filter(|sent| sent.line == TOKEN).map(crate::http::SentRequest::form).collect()
     }
@@ -165,7 +165,7 @@ fn known(issuer: Option<&str>) -> KnownClient {
     }
 }
 
-/// CL-01, CL-10, CL-20: resource, issuer, registration, a person, a token; and all of it kept.
+/// CL-01, CL-10, CL-20: resource, issuer, registration, a person, a token; and all of it is stored.
 #[tokio::test]
 async fn a_first_login_goes_the_whole_way() {
     let setup = Setup::new(world().json(TOKEN, 200, &granted("at")));
@@ -175,12 +175,12 @@ async fn a_first_login_goes_the_whole_way() {
     assert_eq!(setup.store.tokens(&resource_id()).unwrap(), Some(tokens));
     assert_eq!(setup.store.registration(ISSUER).unwrap().unwrap().client.as_str(), "cli_1");
     assert_eq!(setup.forms()[0]["resource"], RESOURCE);
-    // The next time nobody is asked, and nothing is registered.
+    // The second time, nobody is asked and nothing is registered.
     setup.login().renew(&resource_id(), None, None).await.unwrap();
     assert_eq!(setup.visits(), 1);
 }
 
-/// CL-11, CL-19: what was given comes first, and is shown to nobody but the issuer that gave it.
+/// CL-11, CL-19: a given identifier is used first, and is shown only to the issuer that gave it.
 #[tokio::test]
 async fn a_given_identifier_comes_first_and_stays_with_its_issuer() {
     let setup = Setup { known: vec![known(None)], ..Setup::new(world().json(TOKEN, 200, &granted("at"))) };
@@ -211,7 +211,7 @@ fn http_again(moved: &Value, other: &str) -> Scripted {
     )
 }
 
-/// CL-11, CL-17: an issuer that takes nobody is named, with what to do.
+/// CL-11, CL-17: if an issuer accepts no client, the error names it and says what to do.
 #[tokio::test]
 async fn who_cannot_become_known_is_told_so() {
     let mut closed = issuer_json(ISSUER);
@@ -223,7 +223,7 @@ async fn who_cannot_become_known_is_told_so() {
     assert_eq!(setup.visits(), 0);
 }
 
-/// CL-30, CL-32, ATK-83: an answer of somebody else, or for another login, leads to no token request.
+/// CL-30, CL-32, ATK-83: an answer from another issuer, or for another login, leads to no token request.
 #[tokio::test]
 async fn a_bent_answer_leads_to_no_token_request() {
     for bend in [("iss", "https://evil.test"), ("state", "another"), ("code", "")] {
@@ -238,8 +238,8 @@ async fn a_bent_answer_leads_to_no_token_request() {
     }
 }
 
-/// A token that is about to end is refreshed, not shown; one that was rejected is not shown again; a refresh that is
-/// refused leads to a person, with what was asked for before.
+/// A token that is about to end is refreshed and not sent; one that was rejected is not sent again; a refused refresh
+/// leads to a new login with the scopes of the old one.
 #[tokio::test]
 async fn what_ends_is_refreshed_and_what_is_refused_begins_anew() {
     let setup = Setup::new(world().json(TOKEN, 200, &granted("fresh")));
@@ -252,7 +252,7 @@ async fn what_ends_is_refreshed_and_what_is_refused_begins_anew() {
     let kept = setup.keep("rejected", 600);
     setup.login().renew(&resource_id(), Some(&kept.access), None).await.unwrap();
     assert_eq!(setup.visits(), 0);
-    // Another program has got a new one meanwhile.
+    // Meanwhile another program has stored a new token.
     setup.keep("of another program", 600);
     let tokens = setup.login().renew(&resource_id(), Some(&kept.access), None).await.unwrap();
     assert_eq!(tokens.access.expose(), "of another program");
@@ -267,7 +267,7 @@ async fn what_ends_is_refreshed_and_what_is_refused_begins_anew() {
     assert_eq!(tokens.asked.unwrap().to_string(), "mcp:read mcp:write");
 }
 
-/// CL-18, ATK-87: a refresh token does not follow the resource to another issuer.
+/// CL-18, ATK-87: if the resource moves to another issuer, the refresh token is not sent there.
 #[tokio::test]
 async fn a_refresh_token_does_not_move_house() {
     let other = "https://other.test";
@@ -290,7 +290,7 @@ async fn a_refresh_token_does_not_move_house() {
     assert!(sent.iter().all(|sent| !String::from_utf8_lossy(&sent.body).contains("cli_1")), "{sent:?}");
 }
 
-/// CL-24, CL-25: stepping up asks for what was asked before and for what is needed now, and never refreshes.
+/// CL-24, CL-25: a step-up asks for the earlier scopes and for the needed ones, and never refreshes.
 #[tokio::test]
 async fn a_step_up_asks_for_the_union() {
     let setup = Setup::new(world().json(TOKEN, 200, &granted("wide")));
@@ -306,7 +306,7 @@ async fn a_step_up_asks_for_the_union() {
     assert_eq!(setup.visits(), 1);
 }
 
-/// CL-53, CL-56: without a person: in one's own name, or by the statement of a platform.
+/// CL-53, CL-56: grants without a person: in the client's own name, or by a platform's assertion.
 #[tokio::test]
 async fn a_program_gets_in_without_a_person() {
     // `{"aud":"https://issuer.test"}`
@@ -326,7 +326,7 @@ async fn a_program_gets_in_without_a_person() {
     assert!(matches!(nobody.login().renew(&resource_id(), None, None).await, Err(LoginError::Unknown { .. })));
 }
 
-/// A client that the issuer has forgotten is registered anew before a person is sent there.
+/// If the issuer has forgotten a client, it is registered again before a person is sent there.
 #[tokio::test]
 async fn a_forgotten_registration_is_made_anew() {
     let setup = Setup::new(world().json(TOKEN, 200, &granted("at")));
@@ -336,14 +336,14 @@ async fn a_forgotten_registration_is_made_anew() {
         ..crate::fixtures::registration()
     };
     setup.store.keep_registration(&stale).unwrap();
-    // The table has no such page, which answers 404: the issuer shows its person an error.
+    // The table has no authorization page, so it answers 404, like an issuer that shows an error to its person.
     setup.login().renew(&resource_id(), None, None).await.unwrap();
     assert_eq!(setup.store.registration(ISSUER).unwrap().unwrap().client.as_str(), "cli_1");
     assert_eq!(setup.visits(), 1);
 }
 
-/// CL-38, CL-41: several programs of one user that find their token ended refresh it once, one of them, and all of
-/// them go on with what it got.
+/// CL-38, CL-41: if several programs of one user find that their token has ended, one of them refreshes it once, and
+/// all of them use the new token.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_programs_refresh_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -369,7 +369,7 @@ async fn several_programs_refresh_once() {
     assert_eq!(first.forms().len(), 1);
 }
 
-/// Logging out gives the grant back and forgets it, also where the issuer takes nothing back.
+/// A logout deletes the grant, even if the issuer does not accept the revocation.
 #[tokio::test]
 async fn a_logout_forgets_whatever_the_issuer_says() {
     for status in [200, 500] {

@@ -36,7 +36,8 @@ fn result(id: i64) -> serde_json::Value {
     json!({ "jsonrpc": "2.0", "id": id, "result": {} })
 }
 
-/// CL-36, TR-16: in 2026-07-28 headers repeat the body, and `_meta` says revision and client on every request.
+/// CL-36, TR-16: in 2026-07-28, headers repeat parts of the body, and every request names revision and client in
+/// `_meta`.
 #[tokio::test]
 async fn a_stateless_request_says_everything_itself() {
     let http = Scripted::default().json(POST, 200, &result(1)).json(POST, 200, &result(2));
@@ -61,7 +62,7 @@ async fn a_stateless_request_says_everything_itself() {
     );
 }
 
-/// The gateway's own reading finds headers and body in agreement.
+/// Checks with the gateway's own code that headers and body agree.
 fn check_agreement(sent: &SentRequest) {
     let headers: Vec<(&str, &[u8])> =
         sent.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -70,7 +71,8 @@ fn check_agreement(sent: &SentRequest) {
     assert_eq!(agree(&view, &message, None), Ok(Revision::V2026_07_28));
 }
 
-/// 2025-11-25 lifecycle: introduced once, then the session and the revision go along; DELETE ends it (CL-36).
+/// 2025-11-25 lifecycle: one `initialize`, then every request has the session and the revision; DELETE ends the session
+/// (CL-36).
 #[tokio::test]
 async fn a_session_is_begun_and_ended() {
     let begun: &[(&'static str, &str)] = &[("content-type", "application/json"), ("mcp-session-id", "s1")];
@@ -97,7 +99,7 @@ async fn a_session_is_begun_and_ended() {
     assert!(!sent[2].json().to_string().contains("_meta"));
 }
 
-/// An answer on a stream is found among what came before it.
+/// The response on a stream is found among earlier messages.
 #[tokio::test]
 async fn an_answer_on_a_stream_is_found() {
     let stream: &[(&'static str, &str)] = &[("content-type", "text/event-stream; charset=utf-8")];
@@ -110,7 +112,7 @@ async fn an_answer_on_a_stream_is_found() {
     assert_eq!(http.sent()[0].header("authorization"), "");
 }
 
-/// CL-02: a 401 comes with its challenge; an error without an id is still shown.
+/// CL-02: a 401 is returned with its challenge; an error without an id is still returned.
 #[tokio::test]
 async fn a_refusal_is_an_answer() {
     let challenge: &[(&'static str, &str)] = &[
@@ -123,11 +125,11 @@ async fn a_refusal_is_an_answer() {
     assert_eq!(answer.status.as_u16(), 401);
     assert_eq!(answer.challenge.as_ref().unwrap().resource_metadata.as_deref(), Some("https://server.test/m"));
     assert_eq!(answer.error().unwrap()["code"], json!(-32000));
-    // We do not send `initialized` when we are not.
+    // After a refused `initialize`, no `initialized` is sent.
     assert_eq!(http.lines(), [POST]);
 }
 
-/// CL-37: a token is shown to its own server and to nobody else.
+/// CL-37: a token is sent to its own server and to nobody else.
 #[tokio::test]
 async fn a_token_of_another_server_is_not_sent() {
     for other in ["https://server.test/mcp/other", "https://evil.test/mcp/notes", "https://server.test/mcp/notes/"] {

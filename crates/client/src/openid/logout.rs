@@ -7,20 +7,21 @@ use url::Url;
 use super::provider::Provider;
 use crate::http::{Destination, Named};
 
-/// Whom the provider signs out, and where the browser goes then.
+/// A sign-out at a provider: who is signed out, and where the browser goes then.
 #[derive(Debug, Clone, Copy)]
 pub struct LogoutWish<'a> {
-    /// The client that we are there.
+    /// Our client identifier there.
     pub client: &'a ClientId,
-    /// The ID token of the sign-in, if it was kept: without it many providers ask the person.
+    /// The ID token of the sign-in, if it was kept: without it, many providers ask the person.
     pub id_token: Option<&'a SubjectToken>,
-    /// Where the browser comes back; the provider has to know it.
+    /// Where the browser is sent back to; it has to be registered at the provider.
     pub post_logout_redirect_uri: Option<&'a str>,
-    /// What it brings back.
+    /// The `state` that the browser brings back.
     pub state: Option<&'a str>,
 }
 
-/// Where to send the browser. `None`: the provider has no such page. Holds the ID token, so it is not for logs.
+/// Returns the URL to send the browser to. `None`: the provider has no such page. It contains the ID token, so it must
+/// not be logged.
 pub fn logout_url(provider: &Provider, wish: LogoutWish<'_>) -> Option<String> {
     let endpoint = provider.end_session_endpoint.as_ref()?;
     let named = Destination::named(Named::EndSessionEndpoint, provider.issuer(), endpoint).ok()?;

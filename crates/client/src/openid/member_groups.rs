@@ -1,7 +1,8 @@
-//! All groups of a person at Entra ID, where the token has no room for them (Microsoft Graph, `getMemberObjects`).
+//! Fetches all groups of a person at Entra ID, for tokens that have no room for them (Microsoft Graph,
+//! `getMemberObjects`).
 //!
-//! The place comes from the profile of the provider and never from the token: the link in a token leads to a retired service,
-//! and a place that a token names could be anywhere.
+//! The URL comes from the provider's profile and never from the token: the link in a token leads to a retired service,
+//! and a URL from a token could lead anywhere.
 
 use sekisho_protocol::openid::groups::GROUPS_MAX;
 use sekisho_protocol::secret::AccessToken;
@@ -17,21 +18,21 @@ pub enum MemberGroupsError {
     /// The exchange failed.
     #[error("`{url}` could not be asked for the person's groups")]
     Http {
-        /// Where.
+        /// The URL.
         url: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// The answer is no list of texts. 403 means that the application may not read groups.
+    /// The response is not a list of texts. 403 means that the application may not read groups.
     #[error("`{url}` did not answer with groups (status {status}): let the application have `GroupMember.Read.All`")]
     Malformed {
-        /// Where.
+        /// The URL.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
-    /// There are more than are read.
+    /// There are more groups than are read.
     #[error(
         "the person is in more than {GROUPS_MAX} groups: let the provider send fewer, such as those assigned to the application"
     )]
@@ -41,12 +42,12 @@ pub enum MemberGroupsError {
 #[derive(Deserialize)]
 struct Answer {
     value: Vec<String>,
-    /// There would be more on another page, which this method never has.
+    /// The link to a further page, which this method never has.
     #[serde(default, rename = "@odata.nextLink")]
     next: Option<String>,
 }
 
-/// The identifiers of all groups of the person whose access token this is.
+/// Returns the identifiers of all groups of the person whose access token this is.
 pub async fn member_groups(
     http: &dyn HttpClient,
     at: &Destination,

@@ -1,4 +1,4 @@
-//! What a provider says of itself (OpenID Connect Discovery 1.0 §4).
+//! The metadata of a provider (OpenID Connect Discovery 1.0 §4).
 
 use sekisho_protocol::metadata::AuthorizationServer;
 use sekisho_protocol::openid::SigningAlgorithm;
@@ -9,50 +9,50 @@ use url::Url;
 use crate::http::{Destination, HttpClient, HttpError, Named, Request};
 use crate::text::presentable;
 
-/// A provider that has described itself, with endpoints that are as secure as its name.
+/// A provider with usable metadata, whose endpoints are as secure as its issuer URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provider {
-    /// What every authorization server says.
+    /// The members that every authorization server has.
     pub server: AuthorizationServer,
-    /// Where its keys are.
+    /// The URL of its keys.
     pub keys: Destination,
-    /// Where claims can be asked for that are not in the ID token.
+    /// Where claims that are not in the ID token can be fetched.
     pub user_info_endpoint: Option<String>,
     /// Where a person signs out (RP-Initiated Logout 1.0).
     pub end_session_endpoint: Option<String>,
-    /// Where tokens can be asked about (RFC 7662).
+    /// Where tokens can be introspected (RFC 7662).
     pub introspection_endpoint: Option<String>,
-    /// With what it signs ID tokens, as far as that is accepted here.
+    /// The algorithms with which it signs ID tokens, as far as they are accepted here.
     pub id_token_algorithms: Vec<SigningAlgorithm>,
 }
 
 /// Why nobody can sign in at a provider.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// It signs with nothing that is accepted, or not with what the client is registered for.
+    /// The provider signs with no accepted algorithm, or not with the one that the client is registered for.
     #[error("`{issuer}` does not sign ID tokens with {algorithm}: it names {offered}")]
     Algorithm {
         /// The provider.
         issuer: String,
-        /// What the client is registered for.
+        /// The algorithm that the client is registered for.
         algorithm: SigningAlgorithm,
-        /// What it names.
+        /// The algorithms that the provider names.
         offered: String,
     },
-    /// The client cannot prove itself in the way of the configuration.
+    /// The client cannot authenticate in the configured way.
     #[error("`{issuer}` does not take {method} from its clients")]
     Authentication {
         /// The provider.
         issuer: String,
-        /// What the configuration says.
+        /// The configured authentication method.
         method: &'static str,
     },
-    /// An endpoint is less secure than the provider's name.
+    /// An endpoint is less secure than the provider's issuer URL.
     #[error("`{issuer}` names as `{member}` no https URL, or one that lies further inside than itself")]
     Endpoint {
         /// The provider.
         issuer: String,
-        /// Which.
+        /// The metadata member of the endpoint.
         member: &'static str,
     },
     /// The fetch failed.
@@ -60,37 +60,37 @@ pub enum ProviderError {
     Http {
         /// The provider.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// Not an https URL without query and fragment.
+    /// The issuer is not an https URL without query and fragment.
     #[error("`{issuer}` is not an issuer identifier: expected an https URL without query and fragment")]
     Identifier {
-        /// What was named.
+        /// The issuer that was named.
         issuer: String,
     },
-    /// The answer is no such document.
+    /// The response is not the metadata of a provider.
     #[error(
         "what is at `{url}` is no metadata of an OpenID provider (status {status}): compare `issuer` with what the provider documents"
     )]
     Malformed {
-        /// Where.
+        /// The URL.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
     /// The document names another issuer.
     #[error("the metadata at `{url}` calls itself `{named}`: write it so, if that is the provider you mean")]
     Mismatch {
-        /// Where.
+        /// The URL.
         url: String,
-        /// What it calls itself, made presentable.
+        /// The issuer in the document, made presentable.
         named: String,
     },
 }
 
-/// The document, as far as it is acted on.
+/// The members of the document that are used.
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
@@ -113,13 +113,13 @@ struct Document {
     code_challenge_methods_supported: Vec<String>,
     #[serde(default)]
     id_token_signing_alg_values_supported: Vec<String>,
-    /// Some providers write it as a text.
+    /// A flag. Some providers write it as text.
     #[serde(default)]
     authorization_response_iss_parameter_supported: serde_json::Value,
 }
 
-/// Reads the metadata of the provider that the configuration names. It has to call itself exactly so (§4.3): the issuer in
-/// its ID tokens is compared with the same text.
+/// Reads the metadata of a configured provider. They have to name exactly this issuer (§4.3), because the issuer in ID
+/// tokens is compared with the same text.
 pub async fn discover(http: &dyn HttpClient, issuer: &str) -> Result<Provider, ProviderError> {
     let named = || issuer.to_owned();
     let plain = Url::parse(issuer).is_ok_and(|url| url.query().is_none() && url.fragment().is_none());
@@ -141,7 +141,7 @@ pub async fn discover(http: &dyn HttpClient, issuer: &str) -> Result<Provider, P
 }
 
 impl Document {
-    /// The provider, if everything that it names is as secure as its own name.
+    /// Returns the provider, if every URL that it names is as secure as its issuer URL.
     fn read(self) -> Result<Provider, ProviderError> {
         let issuer = self.issuer.clone();
         let check = |what, member, url: &str| {
@@ -206,8 +206,8 @@ impl Provider {
         &self.server.issuer
     }
 
-    /// Whether a client that is registered like this can sign people in here, as far as the provider says so itself. For
-    /// `check`, which tells before anybody tries.
+    /// Checks whether the provider's metadata permit a client with this registration to sign people in. It is for
+    /// `check`, which reports problems before anybody tries.
     pub fn suits(&self, algorithm: SigningAlgorithm, method: ClientAuthentication) -> Result<(), ProviderError> {
         let issuer = || self.server.issuer.clone();
         if !self.id_token_algorithms.contains(&algorithm) {
@@ -215,7 +215,7 @@ impl Provider {
             let offered = if names.is_empty() { "none that is accepted".to_owned() } else { names.join(", ") };
             return Err(ProviderError::Algorithm { issuer: issuer(), algorithm, offered });
         }
-        // Discovery 1.0 §3: without the member, Basic is what is taken.
+        // Discovery 1.0 §3: without this member, Basic is accepted.
         let listed = &self.server.token_endpoint_auth_methods_supported;
         let basic = listed.is_empty() && method == ClientAuthentication::ClientSecretBasic;
         if basic || listed.iter().any(|one| one == method.as_str()) {

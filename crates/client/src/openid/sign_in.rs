@@ -1,5 +1,5 @@
-//! One sign-in: where the browser is sent, what is kept until it comes back, and what is traded then (OpenID Connect Core
-//! 1.0 §3.1, RFC 7636, RFC 9207). All but the exchange is pure.
+//! One sign-in: where the browser is sent, what is kept until it comes back, and what is exchanged then (OpenID Connect
+//! Core 1.0 §3.1, RFC 7636, RFC 9207). Everything except the exchange is pure.
 
 use std::fmt::{self, Debug};
 
@@ -22,26 +22,25 @@ use crate::http::{Destination, Named};
 use crate::registration::Registration;
 use crate::token::{TokenEndpoint, TokenError};
 
-/// What is asked of a provider.
+/// The parameters of a sign-in at a provider.
 #[derive(Debug, Clone, Copy)]
 pub struct SignInWish<'a> {
-    /// Where the answer shall arrive: one of the registration's redirect URIs, exactly. Every provider has one of its own
-    /// (ATK-83).
+    /// Where the answer is to arrive: exactly one of the registered redirect URIs. Every provider has its own (ATK-83).
     pub redirect_uri: &'a RedirectUri,
-    /// What is asked for; `openid` is added.
+    /// The scopes to ask for; `openid` is added.
     pub scopes: &'a ScopeSet,
     /// `login`, `consent`, `select_account`, or several (§3.1.2.1).
     pub prompt: Option<&'a str>,
-    /// How long ago the person may have proven who they are, in seconds.
+    /// How many seconds ago the person may have authenticated at most.
     pub max_age_seconds: Option<u32>,
-    /// Classes of authentication in the order of preference.
+    /// Authentication context classes, in order of preference.
     pub acr_values: &'a [String],
     /// Who is about to sign in, if that is known.
     pub login_hint: Option<&'a str>,
 }
 
-/// A sign-in under way: the record against which the answer is checked. It belongs to one browser, which is for the caller to
-/// see to, and works once.
+/// A sign-in under way: the record against which the answer is checked. It belongs to one browser and may be used once;
+/// the caller has to ensure both.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignIn {
     state: CsrfToken,
@@ -54,7 +53,7 @@ pub struct SignIn {
     begun_at: Timestamp,
 }
 
-/// Why nobody is sent to a provider.
+/// Why the browser cannot be sent to a provider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
     /// The endpoint is not a URL that a browser may be sent to.
@@ -71,16 +70,16 @@ pub enum SignInError {
     },
 }
 
-/// Why an answer is not acted on.
+/// Why an answer is not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
-    /// It is not the answer that is awaited, or the provider refused.
+    /// It is not the expected answer, or the provider refused.
     #[error(transparent)]
     Answer(FinishError),
-    /// It came too late.
+    /// The answer came too late.
     #[error("the sign-in took more than ten minutes: begin again")]
     Expired,
-    /// `iss` is missing, although this provider says that it sends it (RFC 9207 §2.4).
+    /// `iss` is missing, although the provider's metadata announce it (RFC 9207 §2.4).
     #[error(
         "`{issuer}` says in its metadata that it sends `iss`, and the answer has none: another provider may have sent it"
     )]
@@ -90,16 +89,16 @@ pub enum AnswerError {
     },
 }
 
-/// What a provider gave for a code.
+/// The tokens that a provider gave for a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderTokens {
-    /// The ID token, unchecked.
+    /// The ID token, not verified yet.
     pub id_token: SubjectToken,
-    /// For UserInfo, and for nobody else.
+    /// The access token. It is only for UserInfo.
     pub access: AccessToken,
 }
 
-/// How a sign-in is kept. Its texts are secrets: whoever keeps it seals it.
+/// The stored form of a sign-in. Its texts are secrets, so the caller has to encrypt it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept<'a> {
@@ -113,7 +112,8 @@ struct Kept<'a> {
     begun_at: i64,
 }
 
-/// Prepares to send a browser to a provider: the URL, which holds `state` and is not for logs, and the record to keep.
+/// Prepares to send a browser to a provider. Returns the URL, which contains `state` and must not be logged, and the
+/// record to keep.
 pub fn begin(
     provider: &Provider,
     registration: &Registration,
@@ -165,7 +165,7 @@ pub fn begin(
     Ok((url.into(), sign_in))
 }
 
-/// `openid` first, as some providers want it, and the others after it.
+/// Returns the scopes with `openid` first, as some providers require.
 fn scope(scopes: &ScopeSet) -> String {
     let others = scopes.iter().map(|scope| scope.as_str()).filter(|scope| *scope != "openid");
     std::iter::once("openid").chain(others).collect::<Vec<_>>().join(" ")
@@ -175,13 +175,13 @@ impl SignIn {
     /// How long a sign-in may take, in seconds (PX-09).
     pub const SECONDS_MAX: i64 = 10 * 60;
 
-    /// The value that the browser brings back, for finding this record. A browser to which this does not belong is refused by
-    /// the caller.
+    /// The value by which this record is found when the browser comes back. The caller refuses a browser to which it
+    /// does not belong.
     pub fn state(&self) -> &CsrfToken {
         &self.state
     }
 
-    /// What the ID token has to hold.
+    /// The `nonce` that the ID token has to contain.
     pub fn nonce(&self) -> &str {
         &self.nonce
     }
@@ -191,12 +191,12 @@ impl SignIn {
         &self.issuer
     }
 
-    /// How long ago the person may have proven who they are, if that was asked for, in seconds.
+    /// How many seconds ago the person may have authenticated at most, if that was asked for.
     pub fn max_age_seconds(&self) -> Option<u32> {
         self.max_age_seconds
     }
 
-    /// As it is kept. To be sealed: it holds the verifier.
+    /// Returns the stored form. It contains the verifier, so it has to be encrypted.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let kept = Kept {
             state: self.state.expose(),
@@ -208,11 +208,11 @@ impl SignIn {
             max_age_seconds: self.max_age_seconds,
             begun_at: self.begun_at.as_second(),
         };
-        // Texts and numbers are always written.
+        // Serialising texts and numbers cannot fail.
         Zeroizing::new(serde_json::to_vec(&kept).unwrap_or_default())
     }
 
-    /// Read from where it was kept. `None`: it is none.
+    /// Reads the stored form. `None`: the bytes are not a sign-in.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let kept: Kept<'_> = serde_json::from_slice(bytes).ok()?;
         Some(Self {
@@ -246,7 +246,7 @@ impl SignIn {
         }
     }
 
-    /// Trades the code at the provider that was asked, and at no other.
+    /// Exchanges the code at the provider that was asked, and at no other.
     pub async fn exchange(
         &self,
         endpoint: &TokenEndpoint<'_>,
@@ -280,7 +280,7 @@ impl SignIn {
     }
 }
 
-/// The answer (§3.1.3.3). A refresh token is not kept: nothing is asked for in the person's absence.
+/// The response (§3.1.3.3). A refresh token is not kept: nothing is requested while the person is away.
 #[derive(Deserialize)]
 struct Granted {
     id_token: String,

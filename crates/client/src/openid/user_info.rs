@@ -1,4 +1,4 @@
-//! UserInfo (OpenID Connect Core 1.0 §5.3): claims that are not in the ID token, of the same person.
+//! UserInfo (OpenID Connect Core 1.0 §5.3): fetches claims of the person that are not in the ID token.
 
 use sekisho_protocol::secret::AccessToken;
 use serde_json::{Map, Value};
@@ -15,25 +15,25 @@ pub enum UserInfoError {
     Http {
         /// The provider.
         issuer: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: HttpError,
     },
-    /// The answer is no JSON object, or not with status 200. A signed answer (`application/jwt`) is not read.
+    /// The response is not a JSON object, or its status is not 200. A signed response (`application/jwt`) is not read.
     #[error("UserInfo of `{issuer}` answered with something else than JSON (status {status}): let it answer unsigned")]
     Malformed {
         /// The provider.
         issuer: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
     },
-    /// The provider has none.
+    /// The provider has no UserInfo endpoint.
     #[error("`{issuer}` has no UserInfo: let it put the claims into the ID token")]
     NotOffered {
         /// The provider.
         issuer: String,
     },
-    /// `sub` is another one than in the ID token, or missing (§5.3.2).
+    /// `sub` differs from the one in the ID token, or is missing (§5.3.2).
     #[error("UserInfo of `{issuer}` is about somebody else than the ID token (`sub`)")]
     OtherSubject {
         /// The provider.
@@ -41,7 +41,7 @@ pub enum UserInfoError {
     },
 }
 
-/// The claims of the person whom the ID token calls `subject`.
+/// Fetches the claims of the person whom the ID token calls `subject`.
 pub async fn user_info(
     http: &dyn HttpClient,
     provider: &Provider,
@@ -59,7 +59,7 @@ pub async fn user_info(
     let status = response.status.as_u16();
     let claims: Option<Map<String, Value>> = (status == 200).then(|| response.json()).flatten();
     let claims = claims.ok_or_else(|| UserInfoError::Malformed { issuer: issuer(), status })?;
-    // §5.3.2: without this check an access token of somebody else would bring their claims.
+    // §5.3.2: without this check, an access token of another person would bring that person's claims.
     if claims.get("sub").and_then(Value::as_str) == Some(subject) {
         Ok(claims)
     } else {

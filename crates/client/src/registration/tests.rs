@@ -20,7 +20,7 @@ async fn answered(status: u16, answer: Value) -> Result<Registration, Registrati
     register(&Scripted::default().json(ENDPOINT, status, &answer), &server(), &request()).await
 }
 
-/// CL-15, CL-16, CL-35, CL-39: what is sent, and what is kept: keyed by the issuer (CL-18).
+/// CL-15, CL-16, CL-35, CL-39: the content of the request, and the registration that is stored by issuer (CL-18).
 #[tokio::test]
 async fn a_native_public_client_is_registered() {
     let http = Scripted::default().json(ENDPOINT, 201, &json!({ "client_id": "cli_x", "redirect_uris": [REDIRECT] }));
@@ -62,7 +62,7 @@ async fn a_secret_is_used_as_the_server_says() {
     }
 }
 
-/// CL-17: a refusal is told with the server's own reason, made presentable.
+/// CL-17: the error for a refusal contains the server's own reason, made presentable.
 #[tokio::test]
 async fn a_refusal_says_why() {
     let error = answered(400, json!({ "error": "invalid_redirect_uri", "error_description": "no\u{1b}[31m loopback" }))

@@ -20,7 +20,7 @@ fn request() -> Request {
     Request::new(Method::POST, Destination::given(RESOURCE), Bytes::from_static(b"{}"))
 }
 
-/// A server that answers with these, one after the other; the last again and again.
+/// A server that gives these answers in order, and then repeats the last one.
 fn server(http: Scripted, answers: &[(u16, &str)]) -> Scripted {
     answers.iter().fold(http, |http, (status, challenge)| {
         let headers: &[(&str, &str)] = if challenge.is_empty() { &[] } else { &[("www-authenticate", challenge)] };
@@ -37,20 +37,20 @@ fn tokens_shown(setup: &Setup) -> Vec<String> {
     calls.map(|sent| sent.header("authorization").to_owned()).collect()
 }
 
-/// CL-02, CL-36: a 401 leads to a login, and the request goes again with the token, in the header.
+/// CL-02, CL-36: a 401 leads to a login, and the request is sent again with the token in its header.
 #[tokio::test]
 async fn a_401_leads_to_a_login_and_the_request_goes_again() {
     let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(401, CHALLENGE), (200, "")]));
     let session = session(&setup);
     assert_eq!(session.open(&request(), "ping").await.unwrap().status, 200);
     assert_eq!(tokens_shown(&setup), ["", "Bearer at"]);
-    // The next one has it from the beginning.
+    // The next request has the token from the start.
     session.open(&request(), "ping").await.unwrap();
     assert_eq!(tokens_shown(&setup)[2], "Bearer at");
     assert!(setup.http.lines().iter().all(|line| !line.contains("access_token")));
 }
 
-/// A server that never has enough is left alone after one login, whatever it says: no loop of 401s.
+/// A server that always answers 401 is not called again after one login: no loop of 401s.
 #[tokio::test]
 async fn an_endless_401_ends() {
     let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(401, CHALLENGE)]));
@@ -60,8 +60,7 @@ async fn an_endless_401_ends() {
     assert!(error.to_string().contains(RESOURCE), "{error}");
 }
 
-/// CL-24, CL-26: a refusal for want of scope is stepped up for, a bounded number of times for one operation; another
-/// operation has its own.
+/// CL-24, CL-26: a refusal for lack of scope leads to a bounded number of step-ups for each operation.
 #[tokio::test]
 async fn an_endless_403_ends() {
     let setup = Setup::new(server(world().json(TOKEN, 200, &granted("at")), &[(403, STEP_UP)]));
@@ -73,15 +72,15 @@ async fn an_endless_403_ends() {
         "{error}"
     );
     assert_eq!(tokens_shown(&setup).len(), 2);
-    // It is remembered: nobody is asked again for it.
+    // The count is remembered: nobody is asked again for this operation.
     session.open(&request(), "tools/call write").await.unwrap_err();
     assert_eq!(tokens_shown(&setup).len(), 3);
     session.open(&request(), "tools/call other").await.unwrap_err();
     assert_eq!(tokens_shown(&setup).len(), 5);
 }
 
-/// ATK-227: one call leads to one login and to at most one page for each scope that is new, whatever a server goes on to
-/// say; what no call is behind leads to none.
+/// ATK-227: a call leads to one login and to at most one page for each new scope, whatever the server answers. A
+/// request that does not come from a call leads to none.
 #[tokio::test]
 async fn one_call_opens_each_page_once() {
     let say = |scope: &str| STEP_UP.replace("mcp:write", scope);
@@ -109,7 +108,7 @@ async fn one_call_opens_each_page_once() {
     assert!(!setup.http.lines().iter().any(|line| line == TOKEN || line.contains("/register")));
 }
 
-/// A refusal that no scope would help is passed on as it is.
+/// A refusal that no scope would change is passed on as it is.
 #[tokio::test]
 async fn another_403_is_an_answer() {
     let setup = Setup::new(server(world(), &[(403, "")]));
@@ -118,7 +117,7 @@ async fn another_403_is_an_answer() {
     assert_eq!(tokens_shown(&setup), ["Bearer at"]);
 }
 
-/// ST-01: a token that was given is used as it is; where it is not taken nobody is asked.
+/// ST-01: a given token is used as it is. If the server does not accept it, nobody is asked.
 #[tokio::test]
 async fn a_given_token_is_never_renewed() {
     let setup = Setup::new(server(world(), &[(200, ""), (401, CHALLENGE)]));
@@ -130,7 +129,7 @@ async fn a_given_token_is_never_renewed() {
     assert_eq!(setup.http.lines(), [SERVER, SERVER]);
 }
 
-/// A server that wants a token, whoever asks first; everybody asks before anybody is answered.
+/// A server that wants a token. It answers only after everybody has asked.
 #[derive(Debug)]
 struct Guarded(Arc<Scripted>);
 
@@ -152,7 +151,7 @@ impl HttpClient for Guarded {
     }
 }
 
-/// Many requests that meet a 401 at once log in once; and refresh once, when the token they share has ended.
+/// Many requests that get a 401 at once cause one login, and one refresh when their shared token has ended.
 #[tokio::test]
 async fn many_requests_share_one_login() {
     for held in [false, true] {

@@ -15,7 +15,7 @@ fn parts(token: &str) -> (Value, Value, String, Vec<u8>) {
     (read(0), read(1), signed, URL_SAFE_NO_PAD.decode(pieces[2]).unwrap())
 }
 
-/// RFC 9449 §4.2: a proof names the request and the token, carries the public half alone, and never comes twice.
+/// RFC 9449 §4.2: a proof names the request and the token, contains only the public key, and is never repeated.
 #[test]
 fn a_proof_is_of_one_request() {
     let (clock, entropy) = (ManualClock::default(), SeededEntropy::from_seed(1));
@@ -46,7 +46,7 @@ fn decode(value: &Value) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(value.as_str().unwrap()).unwrap()
 }
 
-/// CL-53: a statement about oneself is for one issuer, short-lived, and signed by the algorithm of the key.
+/// CL-53: an assertion is for one issuer, short-lived, and signed with the algorithm of the key.
 #[test]
 fn a_client_speaks_for_itself() {
     let (clock, entropy) = (ManualClock::default(), SeededEntropy::from_seed(2));

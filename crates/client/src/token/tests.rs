@@ -44,7 +44,7 @@ async fn exchanged(http: &Scripted) -> Result<Tokens, TokenError> {
     endpoint.exchange_code(&request(), &AuthorizationCode::from_outside("c"), Timestamp::UNIX_EPOCH).await
 }
 
-/// CL-20, CL-27: the code goes with its verifier, its redirect and the resource, to the token endpoint only.
+/// CL-20, CL-27: the code is sent with its verifier, its redirect URI and the resource, only to the token endpoint.
 #[tokio::test]
 async fn a_code_becomes_tokens() {
     let http = Scripted::default().json(TOKEN, 200, &granted());
@@ -66,7 +66,7 @@ async fn a_code_becomes_tokens() {
     assert_eq!(form.len(), 6);
 }
 
-/// CL-20, CL-24, CL-41: a refresh names the resource and no scope; without a successor the old token stays.
+/// CL-20, CL-24, CL-41: a refresh names the resource and no scope; if no new refresh token comes, the old one stays.
 #[tokio::test]
 async fn a_refresh_widens_nothing() {
     let http = Scripted::default().json(TOKEN, 200, &json!({ "access_token": "new", "token_type": "bearer" }));
@@ -84,7 +84,7 @@ async fn a_refresh_widens_nothing() {
     assert!(matches!(endpoint.refresh(&without, Timestamp::UNIX_EPOCH).await, Err(TokenError::NoRefreshToken { .. })));
 }
 
-/// RFC 7009: the refresh token is given back, which ends the grant; without one, the access token.
+/// RFC 7009: the refresh token is given back, which ends the grant; if there is none, the access token is.
 #[tokio::test]
 async fn tokens_are_given_back() {
     let http = Scripted::default().with(REVOKE, 200, &[], "");
@@ -97,7 +97,7 @@ async fn tokens_are_given_back() {
     assert_eq!((forms[1]["token"].as_str(), forms[1]["token_type_hint"].as_str()), ("old", "access_token"));
 }
 
-/// RFC 6749 §2.3.1: one kind of authentication per request, encoded as the RFC says.
+/// RFC 6749 §2.3.1: one authentication method per request, encoded as the RFC says.
 #[tokio::test]
 async fn a_confidential_client_authenticates_once() {
     for method in [ClientAuthentication::ClientSecretBasic, ClientAuthentication::ClientSecretPost] {
@@ -109,7 +109,7 @@ async fn a_confidential_client_authenticates_once() {
         endpoint.refresh(&tokens(), Timestamp::UNIX_EPOCH).await.unwrap();
         let sent = http.sent().remove(0);
         if method == ClientAuthentication::ClientSecretBasic {
-            // cli_1:s%3A+%2B
+            // The decoded text: cli_1:s%3A+%2B
             assert_eq!(sent.header("authorization"), "Basic Y2xpXzE6cyUzQSslMkI=");
             assert!(!sent.form().contains_key("client_secret") && !sent.form().contains_key("client_id"));
         } else {
@@ -165,8 +165,9 @@ fn debug_shows_no_token() {
     assert!(!text.contains("old") && !text.contains("sks_cf_"), "{text}");
 }
 
-/// Servers write `expires_in` as text and as a fraction; five client libraries take that, and so do we (npm
-/// `@modelcontextprotocol/sdk` 1.32, `client` 2.4, `oauth4webapi` 3.8; PyPI `mcp` 1.30 and 2.3). What is no number is not said.
+/// Servers write `expires_in` as text and as a fraction; five client libraries accept that, and so do we (npm
+/// `@modelcontextprotocol/sdk` 1.32, `client` 2.4, `oauth4webapi` 3.8; PyPI `mcp` 1.30 and 2.3). A value that is not a
+/// number counts as missing.
 #[tokio::test]
 async fn a_life_is_read_however_it_is_written() {
     for (written, seconds) in [
@@ -196,7 +197,7 @@ async fn a_life_is_read_however_it_is_written() {
     }
 }
 
-/// A way out on which the answers to the first requests are lost.
+/// An HTTP client that loses the responses to the first requests.
 #[derive(Debug)]
 struct Losing {
     inner: Scripted,
@@ -216,8 +217,8 @@ impl HttpClient for Losing {
     }
 }
 
-/// Decision 0006: an issuer gives the same successor to who asks again at once, and no client of seven does. Ours asks once
-/// more with the same token, and no third time.
+/// Decision 0006: some issuers give the same successor if asked again at once; none of seven other clients asks again.
+/// Ours repeats the request once with the same token, and not a third time.
 #[tokio::test]
 async fn a_refresh_whose_answer_was_lost_is_asked_for_once_more() {
     for (lost, reads) in [(0, true), (1, true), (2, false)] {
@@ -231,7 +232,7 @@ async fn a_refresh_whose_answer_was_lost_is_asked_for_once_more() {
         assert_eq!(sent.len(), (lost + 1).min(2), "{lost}");
         assert!(sent.iter().all(|sent| sent.form()["refresh_token"] == "old-rt"), "{lost}");
     }
-    // A proxy's page in place of the answer is a lost answer; a refusal is an answer.
+    // A proxy's page counts as a lost response; a refusal is a response.
     let page =
         Scripted::default().with(TOKEN, 502, &[("content-type", "text/html")], "<p>").json(TOKEN, 200, &granted());
     let refusal = Scripted::default().json(TOKEN, 400, &json!({ "error": "invalid_grant" }));
@@ -242,7 +243,7 @@ async fn a_refresh_whose_answer_was_lost_is_asked_for_once_more() {
     assert_eq!(refusal.lines().len(), 1);
 }
 
-/// A code is never sent twice, whatever becomes of the answer.
+/// A code is never sent twice, whatever happened to the response.
 #[tokio::test]
 async fn a_code_whose_answer_was_lost_is_not_sent_again() {
     let http = Losing { inner: Scripted::default().json(TOKEN, 200, &granted()), left: 1.into() };

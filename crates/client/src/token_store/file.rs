@@ -1,4 +1,4 @@
-//! A folder of sealed files, for as many programs of one user as there are.
+//! A store in a folder of sealed files, which several programs of one user can share.
 
 use std::fmt::{self, Debug};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -35,7 +35,7 @@ use crate::token::Tokens;
 pub struct StoreKey(Zeroizing<[u8; 32]>);
 
 impl StoreKey {
-    /// From bytes that are kept elsewhere.
+    /// Creates the key from bytes that are stored elsewhere.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -47,7 +47,7 @@ impl Debug for StoreKey {
     }
 }
 
-/// Tokens and registrations in files of mode 0600, sealed (AES-256-GCM), each replaced in one step.
+/// Stores tokens and registrations in files of mode 0600, sealed (AES-256-GCM). Each is replaced atomically.
 #[derive(Debug)]
 pub struct FileStore {
     folder: PathBuf,
@@ -55,22 +55,22 @@ pub struct FileStore {
     patience: Duration,
 }
 
-/// How long another program may take for its turn: a person may be logging in.
+/// How long to wait for another program's turn to end: a person may be logging in there.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How long another program may take that waits for no person: it sends a few requests, each with its own timeout.
+/// The same for a program that is not waiting for a person: it sends a few requests, each with its own timeout.
 const PATIENCE_WITH_PROGRAMS: Duration = Duration::from_secs(120);
-/// How often it is looked whether the turn is ours.
+/// How often to check whether the lock is free.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// The most bytes of a file that are read.
+/// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// What a sealed file begins with.
+/// The first byte of a sealed file.
 const VERSION: u8 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct KeptTokens {
     server: String,
     issuer: String,
-    /// Missing in files of earlier versions. Then it is the registration at the issuer.
+    /// Missing in files of earlier versions. If so, the registration at the issuer is used.
     client: Option<KeptRegistration>,
     resource: String,
     access: Zeroizing<String>,
@@ -98,7 +98,7 @@ struct KeptPin {
 }
 
 impl FileStore {
-    /// A store in this folder, which is made if it is not there.
+    /// Opens a store in this folder, which is created if it does not exist.
     pub fn open(folder: PathBuf, key: StoreKey) -> Result<Self, StoreError> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|source| failed(&folder, source))?;
@@ -107,11 +107,11 @@ impl FileStore {
         Ok(store)
     }
 
-    /// Earlier versions kept the pin of a client that was given to us as a registration without redirect URIs, which a
-    /// later registration replaced.
+    /// Converts the files of earlier versions. These stored the pin of a given client as a registration without
+    /// redirect URIs, which a later registration replaced.
     fn adopt(&self) -> Result<(), StoreError> {
         for path in self.files("client")? {
-            // A file that cannot be opened is an error for the command that needs it.
+            // If a file cannot be opened, the command that needs it reports the error.
             let Ok(Some(kept)) = self.read::<KeptRegistration>(&path) else { continue };
             if kept.redirect_uris.is_empty() {
                 self.pin(Pin::Client(&kept.client), &kept.issuer)?;
@@ -121,7 +121,7 @@ impl FileStore {
         Ok(())
     }
 
-    /// The same, but less patient with other programs.
+    /// Changes how long to wait for another program's turn to end.
     #[must_use]
     pub fn patient_for(self, patience: Duration) -> Self {
         Self { patience, ..self }
@@ -166,13 +166,13 @@ impl FileStore {
         serde_json::from_slice(&plain).map(Some).map_err(|_| broken())
     }
 
-    /// Replaces a file. Another program reads the old one or the new one, and never half of one.
+    /// Replaces a file. Another program reads the old or the new content, and never a part of one.
     fn write(&self, path: &Path, kept: &impl Serialize) -> Result<(), StoreError> {
         let written = self.part(path, kept)?.persist(path).map_err(|error| error.error);
         written.and_then(|_| self.sync()).map_err(|source| failed(path, source))
     }
 
-    /// Writes a file, unless it is there.
+    /// Writes a file, unless it exists.
     fn write_once(&self, path: &Path, kept: &impl Serialize) -> Result<(), StoreError> {
         match self.part(path, kept)?.persist_noclobber(path) {
             Ok(_) => self.sync().map_err(|source| failed(path, source)),
@@ -181,7 +181,7 @@ impl FileStore {
         }
     }
 
-    /// Writes what shall be at `path` into a new file beside it.
+    /// Writes the content for `path` into a new file beside it.
     fn part(&self, path: &Path, kept: &impl Serialize) -> Result<NamedTempFile, StoreError> {
         let broken = || StoreError::Broken { path: path.display().to_string() };
         let plain = Zeroizing::new(serde_json::to_vec(kept).map_err(|_| broken())?);
@@ -196,12 +196,12 @@ impl FileStore {
         write().map_err(|source| failed(path, source))
     }
 
-    /// After a power failure, a refresh token that was used up must not be there again.
+    /// Syncs the folder, so that a used refresh token is not back after a power failure.
     fn sync(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// Bound to the file's name: what is sealed for one resource is nothing under the name of another.
+    /// Seals data. The seal includes the file's name: data for one resource cannot be opened under the name of another.
     fn seal(&self, path: &Path, plain: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = plain.to_vec();
         let name = path.file_name()?.as_encoded_bytes();
@@ -231,7 +231,7 @@ impl FileStore {
         }
     }
 
-    /// The files of a kind, in order of their names.
+    /// Returns the files of a kind, sorted by name.
     fn files(&self, kind: &str) -> Result<Vec<PathBuf>, StoreError> {
         let entries = std::fs::read_dir(&self.folder).map_err(|source| failed(&self.folder, source))?;
         let ours = |path: &PathBuf| {
@@ -252,8 +252,8 @@ impl FileStore {
             At::Server(server) => (server.as_str(), self.patience),
             At::Visit(server) => (server.as_str(), self.patience.min(PATIENCE_WITH_PROGRAMS)),
         };
-        // The operating system holds the lock, so it ends with the process that has it. It cannot be waited for without a
-        // thread that nothing could call back, so it is looked at again and again.
+        // The operating system holds the lock, so the lock ends with its process. Waiting for it would need a thread
+        // that cannot be cancelled, so the lock is tried repeatedly.
         let locked = tokio::time::timeout(patience, async {
             loop {
                 match file.try_lock() {
@@ -275,7 +275,7 @@ impl FileStore {
         }
     }
 
-    /// Opens kept tokens. `None`: an earlier version kept them, and their client is not known.
+    /// Opens stored tokens. `None`: an earlier version stored them, and their client is not known.
     fn open_tokens(&self, kept: KeptTokens, path: &Path) -> Result<Option<(ResourceId, Tokens)>, StoreError> {
         let client = match &kept.client {
             Some(_) => None,
@@ -386,7 +386,7 @@ impl KeptTokens {
         }
     }
 
-    /// `client` is used if none was kept with the tokens.
+    /// Opens the tokens. `client` is used if none was stored with them.
     fn open(self, client: Option<Registration>, path: &Path) -> Result<Option<(ResourceId, Tokens)>, StoreError> {
         let broken = || StoreError::Broken { path: path.display().to_string() };
         let key = |text: &Zeroizing<String>| {
@@ -411,7 +411,7 @@ impl KeptTokens {
 }
 
 impl From<&Registration> for KeptRegistration {
-    /// Without the key of a client, which is in a file that a person names.
+    /// Leaves out the key of a client, which is in a file that a person names.
     fn from(registration: &Registration) -> Self {
         Self {
             issuer: registration.issuer.clone(),

@@ -1,5 +1,5 @@
-//! Being a relying party over real sockets: against a provider that behaves as each kind does, and one that misbehaves. What
-//! `client` fetches is judged by `token` and read by `protocol`, as whoever wires the three does it.
+//! The relying party over real sockets: against a provider that behaves like each kind of provider, and one that
+//! misbehaves. `token` verifies and `protocol` reads what `client` fetches, as in the product.
 
 #[cfg(test)]
 mod npm;

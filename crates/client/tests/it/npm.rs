@@ -1,4 +1,4 @@
-//! A provider that nobody here wrote: the npm `oidc-provider`.
+//! A provider written by others: the npm `oidc-provider`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::world::now;
 const REDIRECT: &str = "http://127.0.0.1:9/login/corp/callback";
 const SECRET: &str = "a secret: with % and /";
 
-/// A browser of a few lines: cookies, redirects on loopback, one form.
+/// A small browser: cookies, redirects on loopback, one form.
 struct Browser<'a> {
     http: &'a dyn HttpClient,
     cookies: BTreeMap<String, String>,
@@ -45,7 +45,7 @@ impl Browser<'_> {
         response
     }
 
-    /// Signs in under this name, and gives the URL to which the provider sends back.
+    /// Signs in under this name. Returns the URL to which the provider sends the browser back.
     async fn sign_in(&mut self, issuer: &str, url: String, name: &str) -> String {
         let mut url = url;
         for _ in 0..10 {
@@ -64,7 +64,7 @@ impl Browser<'_> {
     }
 }
 
-/// Sign-in, claims and a change of keys at software that knows nothing of us.
+/// Sign-in, claims and a change of keys at software that was not written for us.
 #[tokio::test]
 async fn people_sign_in_at_the_npm_provider() {
     let world = json!({
@@ -122,7 +122,7 @@ async fn people_sign_in_at_the_npm_provider() {
         assert!(id_token.authenticated_at.is_some());
         let claims = user_info(&*http, &provider, &tokens.access, &id_token.subject).await.unwrap();
         assert_eq!(claims["email"], Value::from("ada@example.com"));
-        // New keys for the second round.
+        // The provider changes its keys for the second round.
         let renew = Request::new(Method::POST, Destination::given(format!("{}/admin/keys", served.url)), "".into());
         assert_eq!(http.send(renew).await.unwrap().status, 204);
     }

@@ -1,4 +1,4 @@
-//! Each kind of provider, as it behaves: who comes in, and in which groups.
+//! Each kind of provider, as it behaves: who is signed in, and with which groups.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn groups(signed_in: &SignedIn) -> Vec<&str> {
 
 const BOTH: [&str; 2] = ["corp/auditors", "corp/engineers"];
 
-/// The profile of each provider reads its own claims, and names people by what stays.
+/// The profile of each provider reads its own claims, and identifies people by claims that do not change.
 #[tokio::test]
 async fn each_kind_of_provider_signs_people_in() {
     for (behaves, subject, expected) in [
@@ -41,7 +41,8 @@ async fn each_kind_of_provider_signs_people_in() {
     }
 }
 
-/// What an operator writes where the usual claim is not the one: Auth0's has the name of a URL, Keycloak's roles are deep.
+/// A configured rule for claims that the profile does not read: the claim of Auth0 is named by a URL, the roles of
+/// Keycloak are nested.
 #[tokio::test]
 async fn a_rule_of_the_configuration_reads_what_the_profile_does_not() {
     let world = World::new(Behaves::Auth0).await;

@@ -1,4 +1,4 @@
-//! A provider that misbehaves, or somebody between it and us: nobody comes in, and it is said why.
+//! A provider that misbehaves, or an attacker between it and us: nobody is signed in, and the error says why.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ async fn refused(misconduct: Misconduct) -> Refused {
     refused
 }
 
-/// ATK-292, ATK-293: each bad ID token is refused for what is wrong with it.
+/// ATK-292, ATK-293: each bad ID token is refused for its own defect.
 #[tokio::test]
 async fn no_bad_id_token_lets_anybody_in() {
     let token = |error| move |refused: &Refused| matches!(refused, Refused::Token(IdTokenError::Token(found)) if *found == error);
@@ -54,7 +54,7 @@ async fn no_bad_id_token_lets_anybody_in() {
     }
 }
 
-/// Clocks: a minute apart is taken, more is not.
+/// Clocks: a difference of a minute is accepted, more is not.
 #[tokio::test]
 async fn a_provider_whose_clock_is_wrong_is_believed_up_to_a_minute() {
     let world = World::new(Behaves::Generic).await;
@@ -67,12 +67,12 @@ async fn a_provider_whose_clock_is_wrong_is_believed_up_to_a_minute() {
         let refused = world.sign_in().await.unwrap_err();
         assert!(matches!(&refused, Refused::Token(IdTokenError::Token(found)) if *found == expected), "{refused}");
     }
-    // Five hundred seconds behind and still inside of its life; seven hundred are too old in any case.
+    // A clock that is 200 seconds behind: the token has not ended yet, so it is accepted.
     world.provider.misbehave(Misconduct::Skewed(-200));
     world.sign_in().await.unwrap();
 }
 
-/// ATK-60: keys that change between two requests, and again.
+/// ATK-60: the keys change between two requests, and again.
 #[tokio::test]
 async fn a_provider_that_changes_its_keys_is_believed_after_one_more_fetch() {
     let world = World::new(Behaves::Generic).await;
@@ -87,7 +87,8 @@ async fn a_provider_that_changes_its_keys_is_believed_after_one_more_fetch() {
     assert_eq!(world.provider.arrived("keys").len(), 2);
 }
 
-/// ATK-298: a provider that calls itself otherwise; one that does not answer, or with 500, at each of its endpoints.
+/// ATK-298: a provider that names another issuer, and one that does not respond, or responds with 500, at each of its
+/// endpoints.
 #[tokio::test]
 async fn a_provider_that_lies_hangs_or_fails_lets_nobody_in() {
     let lies = refused(Misconduct::Lies("https://another.example".to_owned())).await;
@@ -115,7 +116,7 @@ async fn a_provider_that_lies_hangs_or_fails_lets_nobody_in() {
     assert!(world.sign_in().await.unwrap_err().to_string().contains("status 500"));
 }
 
-/// ATK-299: UserInfo of somebody else.
+/// ATK-299: a UserInfo response about another person.
 #[tokio::test]
 async fn claims_of_another_person_are_not_taken() {
     let world = World::new(Behaves::Lemonldap).await;
@@ -145,7 +146,7 @@ async fn an_answer_is_taken_from_the_provider_that_was_asked_and_once() {
     assert!(matches!(mixed, Refused::Answer(AnswerError::Answer(FinishError::State))), "{mixed}");
 }
 
-/// No e-mail address is needed, and another one is no other person (ATK-84).
+/// An e-mail address is not needed, and a new address does not make another person (ATK-84).
 #[tokio::test]
 async fn a_person_without_an_e_mail_address_comes_in_as_themselves() {
     let world = World::new(Behaves::Generic).await;
@@ -159,7 +160,7 @@ async fn a_person_without_an_e_mail_address_comes_in_as_themselves() {
     assert_ne!(world.sign_in().await.unwrap().identity, first);
 }
 
-/// ATK-291: groups as one text, as objects, 5,000 of them, and one more: read, or refused with the reason.
+/// ATK-291: groups as one text, as objects, 5,000 of them, and one more: each is read, or refused with the reason.
 #[tokio::test]
 async fn groups_in_every_shape_are_read_or_refused_with_the_reason() {
     let mut world = World::new(Behaves::Generic).await;
@@ -180,7 +181,7 @@ async fn groups_in_every_shape_are_read_or_refused_with_the_reason() {
     assert_eq!(world.sign_in().await.unwrap().reading.groups().unwrap().len(), GROUPS_MAX);
     world.provider.misbehave(Misconduct::Says("groups", many(GROUPS_MAX + 1)));
     assert!(matches!(world.sign_in().await.unwrap().reading.groups(), Err(Fault::TooMany { .. })));
-    // Beyond what is read at all, nobody comes in.
+    // A response that is too large to be read signs nobody in.
     world.provider.misbehave(Misconduct::Says("groups", many(20_000)));
     let refused = world.sign_in().await.unwrap_err();
     assert!(
@@ -189,7 +190,7 @@ async fn groups_in_every_shape_are_read_or_refused_with_the_reason() {
     );
 }
 
-/// Okta leaves out groups beyond a hundred without a word: from a hundred on nobody can say which.
+/// Okta silently omits groups beyond a hundred: with a hundred or more, nobody can say which are missing.
 #[tokio::test]
 async fn groups_that_a_provider_may_have_cut_off_are_not_relied_on() {
     let world = World::new(Behaves::Okta).await;

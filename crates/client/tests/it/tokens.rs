@@ -1,5 +1,5 @@
-//! Other tokens of a provider: logout tokens, assertions for enterprise-managed authorization, access tokens of an external
-//! authorization server; with the same cache of keys.
+//! Other tokens of a provider, checked with the same cache of keys: logout tokens, assertions for enterprise-managed
+//! authorization, access tokens of an external authorization server.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ const US: &str = "https://sekisho.example";
 const SERVER: &str = "https://sekisho.example/mcp/notes";
 const RS256: &[SigningAlgorithm] = &[SigningAlgorithm::Rs256];
 
-/// ATK-294: the provider's logout token is believed, its ID token is not.
+/// ATK-294: the provider's logout token is accepted as one, its ID token is not.
 #[tokio::test]
 async fn a_logout_token_is_believed_and_an_id_token_is_not() {
     let world = World::new(Behaves::Generic).await;
@@ -55,7 +55,8 @@ fn assertion(issuer: &str) -> Value {
         "jti": "one", "iat": at, "exp": at + 300 })
 }
 
-/// AS-49: the keys are those that the trusted provider publishes now, in a cache that a flood does not empty.
+/// AS-49: an assertion is checked with the keys that the trusted provider publishes now. A flood of unknown keys does
+/// not empty their cache.
 #[tokio::test]
 async fn an_assertion_is_believed_by_the_keys_of_its_provider() {
     let world = World::new(Behaves::Generic).await;
@@ -78,7 +79,7 @@ async fn an_assertion_is_believed_by_the_keys_of_its_provider() {
     ] {
         assert!(check(&world.provider.sign(typ, &claims), now()).await.is_err());
     }
-    // A second provider signs in the name of the first, under the name of its key.
+    // A second provider signs in the name of the first, with the name of the first one's key.
     let other = World::new(Behaves::Generic).await;
     let forged = other.provider.sign(Some(IdJag::TYPE), &assertion(provider.issuer()));
     assert!(check(&forged, now()).await.is_err());
@@ -130,7 +131,7 @@ async fn a_foreign_access_token_is_good_at_the_server_that_it_names() {
     }
 }
 
-/// ATK-297: opaque tokens, asked about over a socket.
+/// ATK-297: opaque tokens, introspected over a socket.
 #[tokio::test]
 async fn an_opaque_token_is_asked_about() {
     let world = World::new(Behaves::Generic).await;

@@ -1,4 +1,4 @@
-//! A provider, and a checkpoint's share of a sign-in there.
+//! A provider, and the checkpoint's part of a sign-in there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,13 +32,13 @@ pub(crate) const CLIENT: &str = "sekisho-at-login";
 pub(crate) const SECRET: &str = "the secret:/of % this client";
 const REDIRECT: &str = "http://127.0.0.1:9/login/corp/callback";
 
-/// Real time: the provider has a clock of its own.
+/// Returns the real time, because the provider uses its own clock.
 #[expect(clippy::disallowed_methods, reason = "the provider lives in real time")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Why a sign-in ended, by the step that refused.
+/// Why a sign-in failed, by the step that refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error(transparent)]
@@ -61,7 +61,7 @@ pub(crate) enum Refused {
     UserInfo(#[from] UserInfoError),
 }
 
-/// Who came in.
+/// The person who was signed in.
 #[derive(Debug)]
 pub(crate) struct SignedIn {
     pub(crate) id_token: IdToken,
@@ -82,7 +82,7 @@ pub(crate) struct World {
     entropy: SeededEntropy,
 }
 
-/// The product's profile for a provider that behaves so.
+/// Returns the product's profile for a provider with this behaviour.
 fn profile_of(behaves: Behaves) -> Profile {
     match behaves {
         Behaves::Auth0 => Profile::Auth0,
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    /// The rule that an operator writes for a claim of another name.
+    /// Adds the rule that an operator writes for a claim of another name.
     pub(crate) fn reads(mut self, claim: &[&str], shape: Shape) -> Self {
         self.rules = vec![GroupRule::of(claim, shape)];
         self
@@ -142,7 +142,7 @@ impl World {
         discover(&*self.http, self.provider.issuer()).await
     }
 
-    /// Sends the browser, and brings back where it was sent.
+    /// Sends the browser to the provider. Returns the sign-in, and the URL to which the browser was sent back.
     pub(crate) async fn begun(&self, provider: &Described, at: Timestamp) -> (SignIn, String) {
         let (redirect_uri, scopes) = (RedirectUri::parse(REDIRECT).unwrap(), "profile groups".parse().unwrap());
         let wish = SignInWish {
@@ -163,7 +163,7 @@ impl World {
         self.sign_in_at(now()).await
     }
 
-    /// The whole way.
+    /// Does a whole sign-in.
     pub(crate) async fn sign_in_at(&self, at: Timestamp) -> Result<SignedIn, Refused> {
         let provider = self.described().await?;
         let (sign_in, back) = self.begun(&provider, at).await;
@@ -207,7 +207,7 @@ impl World {
         let by = GroupRules { provider: &name, rules: &self.rules, cut_at: row.groups_cut_at };
         let mut reading = read(by, &claims);
         if let (Some(_), Some(Fault::Elsewhere { claim })) = (row.overage, reading.fault.clone()) {
-            // The place of the profile, at the provider of this test.
+            // The URL of the profile, at the provider of this test.
             let at = Destination::given(self.provider.endpoint("getMemberObjects"));
             let groups = member_groups(&*self.http, &at, &tokens.access).await?;
             reading = read(by, &resolved(&claims, &claim, groups));

@@ -1,5 +1,5 @@
-//! A browser: it keeps cookies, fills in forms and follows redirects, runs no script but that of our own pages, and a test
-//! can stop it anywhere.
+//! A browser: it keeps cookies, fills in forms and follows redirects. It runs no script except that of our own pages,
+//! and a test can stop it at any point.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use url::Url;
 use super::wire::{Ask, Reply, ask_from};
 use crate::jar::{Jar, with_fragment};
 
-/// Redirects and forms on the way from a link to its end.
+/// The highest number of redirects and forms from a link to its end.
 const STEPS_MAX: usize = 20;
 
 /// One browser.
@@ -25,9 +25,9 @@ pub struct Browser {
 /// Where a link ended.
 #[derive(Debug)]
 pub enum Landing {
-    /// On a page of the checkpoint.
+    /// At a page of the checkpoint.
     Page(Box<Page>),
-    /// The browser was sent to this URL, which is not the checkpoint's.
+    /// At another site: the browser was redirected to this URL.
     Away(String),
 }
 
@@ -36,16 +36,16 @@ pub enum Landing {
 pub struct Page {
     /// Its URL.
     pub url: String,
-    /// What was answered.
+    /// The response that contained it.
     pub reply: Reply,
 }
 
-/// A form as it stands on a page.
+/// A form on a page.
 #[derive(Debug, Clone)]
 pub struct PageForm {
-    /// Where it goes.
+    /// The URL to which it is sent.
     pub action: String,
-    /// What is filled in: hidden fields, ticked boxes, chosen options.
+    /// The fields with their values: hidden fields, ticked boxes, chosen options.
     pub fields: Vec<(String, String)>,
     /// Its named buttons.
     pub buttons: Vec<(String, String)>,
@@ -54,7 +54,7 @@ pub struct PageForm {
 }
 
 impl PageForm {
-    /// The same form with this button pressed.
+    /// Returns the form with this button pressed.
     #[must_use]
     pub fn press(mut self, value: &str) -> Self {
         let button = self.buttons.iter().find(|(_, found)| found == value).cloned();
@@ -62,7 +62,7 @@ impl PageForm {
         self
     }
 
-    /// The same form with another value in a field.
+    /// Returns the form with another value in a field.
     #[must_use]
     pub fn fill(mut self, field: &str, value: &str) -> Self {
         self.fields.retain(|(name, _)| name != field);
@@ -70,14 +70,14 @@ impl PageForm {
         self
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     pub fn value(&self, field: &str) -> &str {
         self.fields.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_str()).unwrap_or_default()
     }
 }
 
 impl Page {
-    /// The form that leads on: the one with a password field, or with a button that approves or continues.
+    /// Returns the form that leads on: the one with a password field, or with a button that approves or continues.
     pub fn form(&self) -> Option<PageForm> {
         forms(&self.reply.text())
             .into_iter()
@@ -86,7 +86,7 @@ impl Page {
 }
 
 impl Browser {
-    /// A new one, at this checkpoint.
+    /// Creates a browser for this checkpoint.
     pub fn new(base_url: &str) -> Self {
         let url = Url::parse(base_url).expect("a base URL is a URL");
         let port = url.port_or_known_default().expect("a base URL has a port");
@@ -99,14 +99,14 @@ impl Browser {
         }
     }
 
-    /// The same on another machine: at another loopback address.
+    /// Moves the browser to another machine, that is, to another loopback address.
     #[must_use]
     pub fn at(mut self, source: [u8; 4]) -> Self {
         self.source = IpAddr::from(source);
         self
     }
 
-    /// The same behind a proxy that adds this header.
+    /// Puts the browser behind a proxy that adds this header.
     #[must_use]
     pub fn behind(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(found, _)| found != name);
@@ -114,14 +114,14 @@ impl Browser {
         self
     }
 
-    /// Signs in on the login page; the status of the answer to the form: 303 if it worked.
+    /// Signs in on the login page. Returns the status of the response to the form: 303 if it worked.
     pub async fn sign_in(&mut self, name: &str, password: &str) -> u16 {
         let Landing::Page(page) = self.open(&format!("{}/login", self.origin)).await else { panic!("no login page") };
         let form = page.form().unwrap_or_else(|| panic!("no form to sign in: {}", page.reply.text()));
         self.post(&form.fill("username", name).fill("password", password)).await.status
     }
 
-    /// Submits the form of the home page that goes to this path. What is answered, and followed.
+    /// Submits the form of the home page with this path, and follows redirects.
     pub async fn press_at_home(&mut self, action: &str) -> Landing {
         let Landing::Page(home) = self.open(&format!("{}/", self.origin)).await else { panic!("no home page") };
         let text = home.reply.text();
@@ -129,27 +129,27 @@ impl Browser {
         self.submit(&form.unwrap_or_else(|| panic!("no form to {action}: {text}"))).await
     }
 
-    /// The cookies, by name.
+    /// Returns the cookies, by name.
     pub fn cookies(&self) -> BTreeMap<String, String> {
         self.jar.by_name()
     }
 
-    /// Scheme, host and port of the checkpoint.
+    /// Returns scheme, host and port of the checkpoint.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The door of this browser's session.
+    /// Returns the door of this browser's session.
     pub fn door(&self) -> Option<&str> {
         self.jar.door(&self.origin)
     }
 
-    /// Puts a cookie in.
+    /// Adds a cookie.
     pub fn set_cookie(&mut self, name: &str, value: &str) {
         self.jar.put(name, value);
     }
 
-    /// Sends one request, cookies included and kept; follows nothing.
+    /// Sends one request with the cookies, and stores the cookies of the response. Follows no redirect.
     pub async fn send(&mut self, request: Ask) -> Reply {
         let request = match self.jar.header(request.target()) {
             Some(cookies) => request.header("cookie", &cookies),
@@ -163,19 +163,19 @@ impl Browser {
         reply
     }
 
-    /// Opens a link and goes where it leads, without pressing anything.
+    /// Opens a link and follows redirects, without pressing anything.
     pub async fn open(&mut self, url: &str) -> Landing {
         let reply = self.send(Ask::get(&self.target(url))).await;
         self.follow(url.to_owned(), reply).await
     }
 
-    /// Submits a form of a page and goes where it leads.
+    /// Submits a form of a page and follows redirects.
     pub async fn submit(&mut self, form: &PageForm) -> Landing {
         let reply = self.post(form).await;
         self.follow(self.absolute(&form.action), reply).await
     }
 
-    /// Submits a form of a page and follows nothing.
+    /// Submits a form of a page and follows no redirect.
     pub async fn post(&mut self, form: &PageForm) -> Reply {
         let pairs: Vec<(&str, &str)> =
             form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -199,7 +199,8 @@ impl Browser {
         panic!("redirects without end, at last to {at}")
     }
 
-    /// Goes all the way as somebody who agrees to everything: signs in where asked, and presses what leads on.
+    /// Does the whole way of a person who agrees to everything: signs in if asked, and presses the buttons that lead
+    /// on.
     pub async fn agree(&mut self, url: &str, name: &str, password: &str) -> Landing {
         let mut landing = self.open(url).await;
         for _ in 0..STEPS_MAX {
@@ -210,7 +211,7 @@ impl Browser {
         panic!("forms without end at {url}")
     }
 
-    /// The same up to the page where the grant is given or denied.
+    /// Does the same, up to the page on which the grant is given or denied.
     pub async fn to_grant_page(&mut self, url: &str, name: &str, password: &str) -> Page {
         let mut landing = self.open(url).await;
         for _ in 0..STEPS_MAX {
@@ -245,7 +246,7 @@ fn agreed(form: PageForm, name: &str, password: &str) -> PageForm {
     form.press(decision)
 }
 
-/// Every form of a page, as a browser would send it.
+/// Returns every form of a page, as a browser would send it.
 pub fn forms(page: &str) -> Vec<PageForm> {
     let parts = page.split("<form").skip(1).map(|part| part.split("</form>").next().unwrap_or_default());
     parts.map(read_form).collect()
@@ -276,7 +277,7 @@ fn read_form(html: &str) -> PageForm {
     form
 }
 
-/// The value of an attribute of a tag, unescaped.
+/// Returns the value of an attribute of a tag, unescaped.
 pub fn attribute(tag: &str, name: &str) -> Option<String> {
     let quoted = tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
     let plain = quoted.replace("&#34;", "\"").replace("&quot;", "\"").replace("&#39;", "'").replace("&#x27;", "'");

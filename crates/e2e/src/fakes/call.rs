@@ -1,13 +1,13 @@
-//! MCP requests, of every revision and bent in every way.
+//! Builds MCP requests of every revision, which a test can then change.
 
 use serde_json::{Value, json};
 
 use super::wire::Ask;
 
-/// Where the version stands in `_meta`.
+/// The key of the protocol version in `_meta`.
 pub const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// The `_meta` of an honest request of 2026-07-28.
+/// Returns the `_meta` of an honest request of 2026-07-28.
 pub fn meta() -> Value {
     json!({
         META_VERSION: "2026-07-28",
@@ -16,7 +16,7 @@ pub fn meta() -> Value {
     })
 }
 
-/// A request of 2026-07-28 with these parameters, `_meta` added.
+/// Builds a message of 2026-07-28 with these parameters and its `_meta`.
 pub fn message(method: &str, mut params: Value) -> Value {
     if let Some(members) = params.as_object_mut() {
         members.insert("_meta".to_owned(), meta());
@@ -24,7 +24,7 @@ pub fn message(method: &str, mut params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
 }
 
-/// An honest request of 2026-07-28.
+/// Builds an honest request of 2026-07-28.
 pub fn modern(target: &str, token: &str, method: &str, params: Value) -> Ask {
     let name = params.get("name").or(params.get("uri")).and_then(Value::as_str).map(str::to_owned);
     let ask = headers(target, token, method).json(&message(method, params));
@@ -34,7 +34,7 @@ pub fn modern(target: &str, token: &str, method: &str, params: Value) -> Ask {
     }
 }
 
-/// Its headers, without `Mcp-Name` and a body.
+/// Builds such a request without `Mcp-Name` and without a body.
 pub fn headers(target: &str, token: &str, method: &str) -> Ask {
     let ask = Ask::post(target)
         .header("accept", "application/json, text/event-stream")
@@ -43,12 +43,12 @@ pub fn headers(target: &str, token: &str, method: &str) -> Ask {
     if token.is_empty() { ask } else { ask.bearer(token) }
 }
 
-/// An honest call of a tool.
+/// Builds an honest call of a tool.
 pub fn tool(target: &str, token: &str, name: &str) -> Ask {
     modern(target, token, "tools/call", json!({ "name": name, "arguments": {} }))
 }
 
-/// An honest request of an older revision; without a session before the handshake.
+/// Builds an honest request of an older revision. Before the handshake, there is no session.
 pub fn legacy(target: &str, token: &str, session: Option<(&str, &str)>, body: &Value) -> Ask {
     let ask = Ask::post(target).header("accept", "application/json, text/event-stream").bearer(token).json(body);
     match session {
@@ -57,14 +57,14 @@ pub fn legacy(target: &str, token: &str, session: Option<(&str, &str)>, body: &V
     }
 }
 
-/// The handshake of an older revision.
+/// Builds the `initialize` message of an older revision.
 pub fn initialize(revision: &str) -> Value {
     let params =
         json!({ "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "attacks", "version": "1" } });
     json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params })
 }
 
-/// A call of a tool in an older revision.
+/// Builds a call of a tool in an older revision.
 pub fn legacy_tool(name: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": { "name": name, "arguments": {} } })
 }

@@ -1,4 +1,4 @@
-//! A listener on loopback that nobody should ever come to, and that remembers whoever does.
+//! A listener on loopback that nobody may contact. It remembers every visit.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,13 +10,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Bytes that are kept of one visit.
+/// How many bytes of one visit are kept.
 const KEPT_BYTES: usize = 4096;
 
-/// The listener; it ends when dropped.
+/// The listener. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Canary {
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
     visits: Arc<Mutex<Vec<Vec<u8>>>>,
     serving: JoinHandle<()>,
@@ -32,7 +32,7 @@ impl Canary {
         let serving = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let kept = Arc::clone(&kept);
-                // The visit counts from its first packet, whatever it goes on to say.
+                // The visit counts from its start, whatever is sent afterwards.
                 let at = {
                     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                     kept.push(Vec::new());
@@ -52,13 +52,13 @@ impl Canary {
         Ok(Self { address, visits, serving })
     }
 
-    /// What visitors sent, one entry each.
+    /// Returns what visitors sent, with one entry for each visit.
     pub fn visits(&self) -> Vec<String> {
         let visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
         visits.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
-    /// `http://127.0.0.1:PORT` and this path.
+    /// Returns `http://127.0.0.1:PORT` with this path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::Canary;
     use crate::fakes::wire::Connection;
 
-    /// A canary that could not sing would prove nothing.
+    /// A canary that remembers nothing would prove nothing.
     #[tokio::test]
     async fn a_visit_is_remembered() {
         let canary = Canary::start().await.unwrap();

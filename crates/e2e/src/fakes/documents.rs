@@ -1,4 +1,4 @@
-//! A host of client metadata documents, over https under a certificate of its own.
+//! A host of client metadata documents, over https with a self-signed certificate.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,16 +15,16 @@ use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate and its key, both in PEM; the certificate vouches for itself.
+/// A self-signed certificate and its key, both in PEM.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    /// For whoever shall trust it, and to serve under.
+    /// The certificate, for the server and for those who are to trust it.
     pub cert: String,
     /// Its private key.
     pub key: String,
 }
 
-/// A new certificate for these names.
+/// Creates a certificate for these names.
 pub fn certificate(names: &[&str]) -> Certificate {
     let made =
         rcgen::generate_simple_self_signed(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
@@ -36,16 +36,16 @@ pub fn certificate(names: &[&str]) -> Certificate {
 pub enum Manner {
     /// At once.
     Whole,
-    /// The head, and then one byte every so often, without end.
+    /// The head, and then one byte at a time with this pause, without end.
     Drip(Duration),
-    /// Bytes without end, as fast as they are taken.
+    /// Bytes without end, as fast as they are read.
     Endless,
 }
 
-/// What a path is answered with.
+/// The response for a path.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The status line's code and word.
+    /// The status code and its word.
     pub status: String,
     /// Headers.
     pub headers: Vec<(String, String)>,
@@ -56,29 +56,29 @@ pub struct Page {
 }
 
 impl Page {
-    /// A JSON document.
+    /// Returns a page with a JSON document.
     pub fn json(value: &Value) -> Self {
         Self::of("200 OK", "application/json", value.to_string().as_bytes())
     }
 
-    /// Any body.
+    /// Returns a page with any body.
     pub fn of(status: &str, kind: &str, body: &[u8]) -> Self {
         let headers = vec![("Content-Type".to_owned(), kind.to_owned())];
         Self { status: status.to_owned(), headers, body: body.to_vec(), manner: Manner::Whole }
     }
 
-    /// A redirect.
+    /// Returns a redirect.
     pub fn redirect(status: &str, to: &str) -> Self {
         Self::of(status, "text/plain", b"").header("Location", to)
     }
 
-    /// One more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sent in another manner.
+    /// Changes how the page is sent.
     pub fn manner(mut self, manner: Manner) -> Self {
         self.manner = manner;
         self
@@ -95,12 +95,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The host; it ends when dropped.
+/// The host. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Documents {
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
-    /// What it serves under.
+    /// The certificate with which it serves.
     pub certificate: Certificate,
     state: Arc<State>,
     serving: JoinHandle<()>,
@@ -129,24 +129,25 @@ impl Documents {
         Ok(Self { address, certificate, state, serving })
     }
 
-    /// The URL of a path here.
+    /// Returns the URL of a path at this host.
     pub fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.address.port())
     }
 
-    /// From now on the path is answered like this.
+    /// Sets the response for a path.
     pub fn put(&self, path: &str, page: Page) {
         lock(&self.state.pages).insert(path.to_owned(), page);
     }
 
-    /// An honest document at this path, for a client that takes its answers there. Its URL is the client.
+    /// Puts an honest document at this path, for a client with this redirect URI. Returns its URL, which is the client
+    /// identifier.
     pub fn put_client(&self, path: &str, name: &str, redirect_uri: &str) -> String {
         let id = self.url(path);
         self.put(path, Page::json(&self.document(path, name, redirect_uri)));
         id
     }
 
-    /// What an honest document at this path says.
+    /// Returns the content of an honest document at this path.
     pub fn document(&self, path: &str, name: &str, redirect_uri: &str) -> Value {
         json!({
             "client_id": self.url(path),
@@ -158,7 +159,7 @@ impl Documents {
         })
     }
 
-    /// The paths that were asked for.
+    /// Returns the paths that were requested.
     pub fn fetched(&self) -> Vec<String> {
         lock(&self.state.fetched).clone()
     }

@@ -1,4 +1,4 @@
-//! An OAuth client of which every parameter can be bent.
+//! An OAuth client whose every parameter a test can change.
 
 use std::net::SocketAddr;
 
@@ -10,14 +10,14 @@ use url::Url;
 use super::browser::{Browser, Landing};
 use super::wire::{Ask, Reply, ask, encode};
 
-/// A verifier and its S256 challenge (RFC 7636 appendix B).
+/// A PKCE verifier (RFC 7636 appendix B).
 pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-/// Its challenge.
+/// The S256 challenge of that verifier.
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-/// A well-formed verifier of another flow.
+/// A well-formed verifier of another login.
 pub const OTHER_VERIFIER: &str = "another-verifier-of-exactly-the-right-length-0";
 
-/// Where the clients of these tests say that they listen. Nothing has to.
+/// The redirect URI of the clients in these tests. Nothing listens there.
 pub const REDIRECT: &str = "http://127.0.0.1:9/callback";
 
 /// A registered client.
@@ -25,18 +25,18 @@ pub const REDIRECT: &str = "http://127.0.0.1:9/callback";
 pub struct Client {
     /// Its identifier.
     pub id: String,
-    /// Its secret, when it is a confidential one.
+    /// Its secret, if it is a confidential client.
     pub secret: Option<String>,
-    /// Where its answers go.
+    /// Its redirect URI.
     pub redirect: String,
     base_url: String,
     address: SocketAddr,
 }
 
-/// What a client was given.
+/// The tokens that a client got.
 #[derive(Debug, Clone)]
 pub struct Granted {
-    /// To whom.
+    /// The client.
     pub client: Client,
     /// The access token.
     pub access: String,
@@ -45,13 +45,13 @@ pub struct Granted {
 }
 
 impl Granted {
-    /// The claim of the access token, read and not checked.
+    /// Returns a claim of the access token, without verifying it.
     pub fn claim(&self, name: &str) -> Value {
         claims(&self.access).get(name).cloned().unwrap_or_default()
     }
 }
 
-/// The claims of a JWT, read and not checked.
+/// Returns the claims of a JWT, without verifying it.
 pub fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap_or_default();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap_or_default()).unwrap_or_default()
@@ -62,33 +62,33 @@ pub fn claims(token: &str) -> Value {
 pub struct Parameters(pub Vec<(String, String)>);
 
 impl Parameters {
-    /// With another value for this one, or with it added.
+    /// Replaces the value of a parameter, or adds the parameter.
     #[must_use]
     pub fn set(self, name: &str, value: &str) -> Self {
         self.without(name).add(name, value)
     }
 
-    /// With this one once more.
+    /// Adds a parameter, even if it is there already.
     #[must_use]
     pub fn add(mut self, name: &str, value: &str) -> Self {
         self.0.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Without this one.
+    /// Removes a parameter.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.retain(|(found, _)| found != name);
         self
     }
 
-    /// As they stand in a query or a form.
+    /// Returns the parameters as a query or form.
     pub fn text(&self) -> String {
         let pairs: Vec<(&str, &str)> = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         encode(&pairs)
     }
 
-    /// As a request for a token.
+    /// Builds a `POST` of the parameters.
     pub fn post(&self, target: &str) -> Ask {
         Ask::post(target).header("content-type", "application/x-www-form-urlencoded").body(self.text().as_bytes())
     }
@@ -109,7 +109,7 @@ impl Client {
         }
     }
 
-    /// Registers itself.
+    /// Registers a client.
     pub async fn register(base_url: &str, name: &str, redirect: &str) -> Self {
         let mut client = Self::known(base_url, "", None, redirect);
         let metadata = json!({
@@ -126,7 +126,7 @@ impl Client {
         client
     }
 
-    /// A good authorization request.
+    /// Builds a valid authorization request.
     pub fn wish(&self, resource: &str, scope: &str) -> Parameters {
         let pairs = [
             ("response_type", "code"),
@@ -141,12 +141,12 @@ impl Client {
         Parameters(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// The link of an authorization request.
+    /// Returns the URL of an authorization request.
     pub fn link(&self, wish: &Parameters) -> String {
         format!("{}/oauth/authorize?{}", self.base_url, wish.text())
     }
 
-    /// Somebody agrees to everything; the code.
+    /// Does an authorization request as a person who agrees to everything. Returns the code.
     pub async fn code(&self, resource: &str, scope: &str, name: &str, password: &str) -> String {
         let mut browser = Browser::new(&self.base_url);
         match browser.agree(&self.link(&self.wish(resource, scope)), name, password).await {
@@ -155,7 +155,7 @@ impl Client {
         }
     }
 
-    /// A good token request for this code.
+    /// Builds a valid token request for this code.
     pub fn redemption(&self, code: &str) -> Parameters {
         let pairs = [
             ("grant_type", "authorization_code"),
@@ -167,7 +167,7 @@ impl Client {
         Parameters(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// A good token request for this refresh token.
+    /// Builds a valid token request for this refresh token.
     pub fn refreshing(&self, refresh: &str) -> Parameters {
         let pairs = [("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", &self.id)];
         Parameters(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
@@ -183,7 +183,7 @@ impl Client {
         ask(self.address, &request).await.expect("the token endpoint answers")
     }
 
-    /// The tokens in a good answer.
+    /// Reads the tokens from a successful response.
     pub fn granted(&self, reply: &Reply) -> Granted {
         assert_eq!(reply.status, 200, "{}", reply.text());
         let body = reply.json();
@@ -191,24 +191,24 @@ impl Client {
         Granted { client: self.clone(), access: text("access_token"), refresh: text("refresh_token") }
     }
 
-    /// From consent to tokens.
+    /// Does the whole flow, from consent to tokens.
     pub async fn be_granted(&self, resource: &str, scope: &str, name: &str, password: &str) -> Granted {
         let code = self.code(resource, scope, name, password).await;
         self.granted(&self.token(&self.redemption(&code)).await)
     }
 }
 
-/// `Authorization: Basic` of these two (RFC 6749 §2.3.1).
+/// Returns `Authorization: Basic` for these two (RFC 6749 §2.3.1).
 pub fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{}:{secret}", id.replace(':', "%3A").replace('/', "%2F"))))
 }
 
-/// The code in a redirect.
+/// Returns the code in a redirect.
 pub fn code_in(url: &str) -> Option<String> {
     answer_in(url, "code")
 }
 
-/// A parameter of a redirect's query.
+/// Returns a parameter from the query of a redirect.
 pub fn answer_in(url: &str, name: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     url.query_pairs().find(|(found, _)| found == name).map(|(_, value)| value.into_owned())

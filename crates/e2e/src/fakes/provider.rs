@@ -1,5 +1,5 @@
-//! An OpenID provider on loopback, with real keys, that lets one person in without asking: it behaves as a kind of provider
-//! does, or misbehaves as a test tells it.
+//! An OpenID provider on loopback with real keys, which signs one person in without asking. It behaves like a kind of
+//! provider, or misbehaves as a test tells it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -28,20 +28,20 @@ pub mod profile;
 use keys::{Key, Signs, unsigned};
 use profile::Behaves;
 
-/// One thing that a provider does wrong, until it is told otherwise.
+/// One kind of misbehaviour, in effect until the test changes it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Misconduct {
     /// ID tokens say `alg: none` and have no signature.
     AlgNone,
-    /// The answer at the redirect URI names another issuer.
+    /// The redirect with the answer names another issuer.
     AnswersAsAnother,
-    /// ID tokens ended an hour ago.
+    /// ID tokens expired an hour ago.
     Expired,
-    /// This endpoint (its last word, such as `token`) answers 500.
+    /// This endpoint (given by its last word, such as `token`) responds with 500.
     Fails(&'static str),
-    /// This endpoint never answers.
+    /// This endpoint never responds.
     Hangs(&'static str),
-    /// The metadata call the provider so.
+    /// The metadata name this issuer.
     Lies(String),
     /// ID tokens have no `nonce`.
     NoNonce,
@@ -51,20 +51,20 @@ pub enum Misconduct {
     OtherPerson(String),
     /// Tokens are signed with a key that is not published.
     OtherKey,
-    /// The clock of the provider is so many seconds ahead.
+    /// The clock of the provider is this many seconds ahead.
     Skewed(i64),
     /// This member of ID tokens, UserInfo and access tokens has this value; `null` removes it.
     Says(&'static str, Value),
 }
 
-/// A request that arrived.
+/// A request that the provider received.
 #[derive(Debug, Clone)]
 pub struct Arrived {
-    /// The last word of the path.
+    /// The last word of its path.
     pub endpoint: String,
-    /// Query or form.
+    /// The fields of its query or form.
     pub fields: BTreeMap<String, String>,
-    /// `Authorization`.
+    /// Its `Authorization` header.
     pub authorization: String,
 }
 
@@ -86,10 +86,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The provider; it ends when dropped.
+/// The provider. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Provider {
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
     state: Arc<State>,
     serving: JoinHandle<()>,
@@ -102,12 +102,12 @@ impl Drop for Provider {
 }
 
 impl Provider {
-    /// Listens on 127.0.0.1 at a free port, and signs with RS256.
+    /// Starts on 127.0.0.1 at a free port, and signs with RS256.
     pub async fn start(behaves: Behaves) -> io::Result<Self> {
         Self::start_with(behaves, Signs::Rs256).await
     }
 
-    /// The same with another algorithm.
+    /// Does the same with another signature algorithm.
     pub async fn start_with(behaves: Behaves, signs: Signs) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -138,34 +138,34 @@ impl Provider {
         Ok(Self { address, state, serving })
     }
 
-    /// Its issuer identifier.
+    /// Returns its issuer identifier.
     pub fn issuer(&self) -> &str {
         &self.state.issuer
     }
 
-    /// The URL of one of its endpoints, by its last word.
+    /// Returns the URL of one of its endpoints, given by its last word.
     pub fn endpoint(&self, word: &str) -> String {
         self.state.endpoint(word)
     }
 
-    /// Knows a client with this secret.
+    /// Registers a client with this secret.
     pub fn register(&self, client: &str, secret: &str) {
         lock(&self.state.clients).insert(client.to_owned(), secret.to_owned());
     }
 
-    /// Lets in somebody with these claims from now on, beside what the profile says of everybody.
+    /// Signs in a person with these claims from now on, in addition to those that the profile gives everybody.
     pub fn person(&self, claims: &Value) {
         let mut person = self.state.behaves.person();
         person.extend(claims.as_object().cloned().unwrap_or_default());
         *lock(&self.state.person) = person;
     }
 
-    /// Does this wrong from now on, and nothing else.
+    /// Misbehaves in this way from now on, and in no other.
     pub fn misbehave(&self, misconduct: Misconduct) {
         *lock(&self.state.misconduct) = vec![misconduct];
     }
 
-    /// Does everything right again.
+    /// Stops all misbehaviour.
     pub fn behave(&self) {
         lock(&self.state.misconduct).clear();
     }
@@ -177,12 +177,12 @@ impl Provider {
         keys.push(Arc::new(Key::generate(&id, self.state.signs)));
     }
 
-    /// A truly signed token of this type with these claims.
+    /// Signs a token of this type with these claims.
     pub fn sign(&self, typ: Option<&str>, claims: &Value) -> String {
         self.state.key().token(typ, claims)
     }
 
-    /// A logout token for this client (OpenID Connect Back-Channel Logout 1.0 §2.4).
+    /// Signs a logout token for this client (OpenID Connect Back-Channel Logout 1.0 §2.4).
     pub fn logout_token(&self, client: &str, subject: &str, sid: Option<&str>) -> String {
         let now = self.state.now();
         let mut claims = json!({ "iss": self.state.issuer, "aud": client, "iat": now, "exp": now + 120, "sub": subject,
@@ -194,14 +194,14 @@ impl Provider {
         self.sign(Some("logout+jwt"), &claims)
     }
 
-    /// What arrived at an endpoint.
+    /// Returns the requests that an endpoint received.
     pub fn arrived(&self, endpoint: &str) -> Vec<Arrived> {
         lock(&self.state.arrived).iter().filter(|one| one.endpoint == endpoint).cloned().collect()
     }
 }
 
 impl State {
-    /// Below the issuer, as the metadata name it.
+    /// Returns the URL of an endpoint below the issuer, as the metadata name it.
     fn endpoint(&self, word: &str) -> String {
         format!("{}/{word}", self.issuer.trim_end_matches('/'))
     }
@@ -224,7 +224,7 @@ impl State {
         i64::try_from(since).unwrap_or(0) + skew
     }
 
-    /// What is said of the person, at this place.
+    /// Returns the claims of the person at this place.
     fn claims(&self, place: profile::Place) -> Map<String, Value> {
         let mut claims = self.behaves.at(place, &lock(&self.person));
         for one in lock(&self.misconduct).iter() {
@@ -306,7 +306,7 @@ fn metadata(state: &State) -> Value {
     document
 }
 
-/// Lets the person in at once, and sends the browser back.
+/// Signs the person in at once, and sends the browser back.
 fn authorize(state: &State, fields: &BTreeMap<String, String>) -> Response<Full<Bytes>> {
     let known = fields.get("client_id").is_some_and(|client| lock(&state.clients).contains_key(client));
     let Some(mut url) = fields.get("redirect_uri").and_then(|uri| Url::parse(uri).ok()).filter(|_| known) else {
@@ -327,7 +327,7 @@ fn authorize(state: &State, fields: &BTreeMap<String, String>) -> Response<Full<
     response
 }
 
-/// The client that has proven itself, if one has.
+/// Returns the client that the request authenticates, if there is one.
 fn authenticated(state: &State, arrived: &Arrived) -> Option<String> {
     let (client, secret) = match arrived.authorization.strip_prefix("Basic ") {
         Some(basic) => {
@@ -410,7 +410,7 @@ fn user_info(state: &State, arrived: &Arrived) -> Response<Full<Bytes>> {
     reply(200, &Value::Object(claims))
 }
 
-/// RFC 7662: `opaque-` and the server's identifier is an active token for it.
+/// RFC 7662: the text `opaque-` with the server's identifier is an active token for that server.
 fn introspect(state: &State, arrived: &Arrived) -> Response<Full<Bytes>> {
     if authenticated(state, arrived).is_none() {
         return reply(401, &json!({ "error": "invalid_client" }));

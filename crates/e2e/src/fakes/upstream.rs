@@ -1,4 +1,4 @@
-//! An upstream MCP server of both eras that tells in its answers everything it received, and misbehaves on request.
+//! An upstream MCP server of both eras. Its answers contain everything that it received, and it misbehaves on request.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,28 +20,28 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Which revisions it speaks.
+/// The revisions that the server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaks {
-    /// 2026-07-28 alone.
+    /// Only 2026-07-28.
     Modern,
     /// 2025-11-25 and 2025-06-18.
     Legacy,
 }
 
-/// How it treats `tools/call`.
+/// How the server answers `tools/call`.
 #[derive(Debug, Clone)]
 pub enum Conduct {
-    /// As it should: the tool's text is everything that was received.
+    /// Correctly: the text of the result is everything that was received.
     Honest,
-    /// Refuses with this status and somebody else's challenge.
+    /// Refuses with this status and a foreign challenge.
     Challenge(u16),
-    /// Sends the caller elsewhere.
+    /// Redirects the caller with this status to this URL.
     Redirect(u16, String),
-    /// Slips a whole list, hidden tools and all, into the stream of the call: as answers to other ids, in a
-    /// notification, in a request, and as a second answer to the call.
+    /// Puts a whole list with hidden tools into the stream of the call: as answers to other ids, in a notification, in
+    /// a request, and as a second answer to the call.
     ListElsewhere,
-    /// Answers as a stream of this many progress events, one every so often, and then the result.
+    /// Answers with a stream of this many progress events with this pause, and then the result.
     Drip(usize, Duration),
     /// Answers with one event of this many bytes.
     HugeEvent(usize),
@@ -51,33 +51,33 @@ pub enum Conduct {
     Endless,
     /// Streams a result whose `cacheScope` is `public`.
     PublicCache,
-    /// Makes a job of the call.
+    /// Turns the call into a job.
     Job,
-    /// Closes the connection in the middle of the answer.
+    /// Closes the connection in the middle of the response.
     Cut,
 }
 
-/// A request as it arrived.
+/// A request as the server received it.
 #[derive(Debug, Clone)]
 pub struct RecordedRequest {
-    /// `POST`, …
+    /// The method, such as `POST`.
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// All headers, names in lower case.
+    /// All headers, with names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body's bytes.
     pub body: Vec<u8>,
 }
 
 impl RecordedRequest {
-    /// The JSON-RPC method, if the body has one.
+    /// Returns the JSON-RPC method, or an empty text if the body has none.
     pub fn rpc(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         body.get("method").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Everything as one text, to search in.
+    /// Returns the whole request as one text, for searching.
     pub fn text(&self) -> String {
         let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
         format!("{} {}\n{headers}\n{}", self.method, self.target, String::from_utf8_lossy(&self.body))
@@ -96,9 +96,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The server; it ends when dropped.
+/// The server. It stops when it is dropped.
 pub struct Upstream {
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
     state: Arc<State>,
     serving: JoinHandle<()>,
@@ -116,7 +116,7 @@ impl Drop for Upstream {
     }
 }
 
-/// A channel as the frames of a body; while it is open it is counted.
+/// A body whose frames come from a channel. While it is open, it is counted.
 struct Frames {
     receiver: mpsc::UnboundedReceiver<Result<Frame<Bytes>, io::Error>>,
     _open: Option<Arc<()>>,
@@ -134,7 +134,7 @@ type Body = StreamBody<Frames>;
 type Sender = mpsc::UnboundedSender<Result<Frame<Bytes>, io::Error>>;
 
 impl Upstream {
-    /// Listens on 127.0.0.1 at a free port.
+    /// Starts on 127.0.0.1 at a free port.
     pub async fn start(speaks: Speaks) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -160,32 +160,32 @@ impl Upstream {
         Ok(Self { address, state, serving })
     }
 
-    /// The URL of its MCP endpoint.
+    /// Returns the URL of its MCP endpoint.
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    /// From now on it treats calls like this.
+    /// Changes how it answers calls from now on.
     pub fn behave(&self, conduct: Conduct) {
         *lock(&self.state.conduct) = conduct;
     }
 
-    /// Everything that arrived.
+    /// Returns all requests that were received.
     pub fn seen(&self) -> Vec<RecordedRequest> {
         lock(&self.state.seen).clone()
     }
 
-    /// The calls of tools that arrived.
+    /// Returns the calls of tools that were received.
     pub fn calls(&self) -> Vec<RecordedRequest> {
         self.seen().into_iter().filter(|seen| seen.rpc() == "tools/call").collect()
     }
 
-    /// Forgets what arrived.
+    /// Forgets all received requests.
     pub fn forget(&self) {
         lock(&self.state.seen).clear();
     }
 
-    /// How many streams it holds open.
+    /// Returns how many streams are open.
     pub fn open_streams(&self) -> usize {
         Arc::strong_count(&self.state.open) - 1
     }
@@ -198,7 +198,8 @@ impl Upstream {
     }
 }
 
-/// The tools: what reads, what writes, what cannot be undone, and one that nobody was told of.
+/// Returns the tools: one that reads, one that writes, one that cannot be undone, and `unlisted`, which the tests leave
+/// without a class.
 pub fn tools() -> Value {
     let schema = json!({ "type": "object" });
     let tool = |name: &str, reads: bool, destroys: bool| json!({ "name": name, "description": name, "inputSchema": schema, "annotations": { "readOnlyHint": reads, "destructiveHint": destroys } });
@@ -343,7 +344,7 @@ fn subscribed(state: &State, message: &Value, id: &Value) -> Response<Body> {
     response
 }
 
-/// The result of a call: everything that was received, as the tool's text.
+/// Returns the result of a call: the tool's text is everything that was received.
 fn told(state: &State, seen: &RecordedRequest, id: &Value) -> Value {
     let text = json!({ "target": seen.target, "headers": seen.headers, "body": String::from_utf8_lossy(&seen.body) })
         .to_string();
@@ -351,7 +352,7 @@ fn told(state: &State, seen: &RecordedRequest, id: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "result": finished(state.speaks == Speaks::Modern, result) })
 }
 
-/// The same, with a text of so many bytes.
+/// Returns the same result with a text of this many bytes.
 fn padded(mut told: Value, bytes: usize) -> Value {
     if let Some(text) = told.pointer_mut("/result/content/0/text") {
         *text = json!("x".repeat(bytes));
@@ -381,7 +382,7 @@ fn call(state: &Arc<State>, seen: &RecordedRequest, message: &Value, id: &Value)
             response
         }
         Conduct::Large(bytes) => {
-            // Put in afterwards: to escape so much takes a moment.
+            // The text is inserted afterwards, because escaping so much takes a moment.
             let text = padded(told(state, seen, id), 1).to_string();
             let text = text.replacen("\"text\":\"x\"", &format!("\"text\":\"{}\"", "x".repeat(bytes)), 1);
             whole(StatusCode::OK, "application/json", text)

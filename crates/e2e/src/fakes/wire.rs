@@ -1,4 +1,4 @@
-//! HTTP/1.1 spoken by hand: a test decides on every byte that it sends, and sees every byte that comes back.
+//! HTTP/1.1 by hand: a test decides on every byte that it sends, and sees every byte that it receives.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -9,10 +9,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-/// No honest answer of these tests takes longer.
+/// The timeout for every response. No honest response in these tests takes longer.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A request as it will stand on the wire.
+/// A request as it is sent.
 #[derive(Debug, Clone)]
 pub struct Ask {
     method: String,
@@ -22,68 +22,69 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Any method, to any target; `Host`, `Content-Length` and `Connection` are added when they are not given.
+    /// Creates a request with any method and target. `Host`, `Content-Length` and `Connection` are added if they are
+    /// missing.
     pub fn new(method: &str, target: &str) -> Self {
         Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: Vec::new() }
     }
 
-    /// `GET`.
+    /// Creates a `GET`.
     pub fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    /// `POST`.
+    /// Creates a `POST`.
     pub fn post(target: &str) -> Self {
         Self::new("POST", target)
     }
 
-    /// Path and query.
+    /// Returns path and query.
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// One more header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With another method.
+    /// Changes the method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         method.clone_into(&mut self.method);
         self
     }
 
-    /// A bearer token.
+    /// Adds a bearer token.
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// A form.
+    /// Sets a form as the body.
     pub fn form(self, pairs: &[(&str, &str)]) -> Self {
         let body = encode(pairs);
         self.header("content-type", "application/x-www-form-urlencoded").body(body.as_bytes())
     }
 
-    /// A JSON body.
+    /// Sets a JSON body.
     pub fn json(self, value: &Value) -> Self {
         self.header("content-type", "application/json").body(value.to_string().as_bytes())
     }
 
-    /// A body of these bytes.
+    /// Sets the bytes of the body.
     pub fn body(mut self, bytes: &[u8]) -> Self {
         self.body = bytes.to_vec();
         self
     }
 
-    /// Without the headers of this name.
+    /// Removes the headers with this name.
     pub fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
         self
     }
 
-    /// The bytes.
+    /// Returns the bytes that are sent.
     pub fn bytes(&self, host: &str) -> Vec<u8> {
         let has = |name: &str| self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name));
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
@@ -104,7 +105,7 @@ impl Ask {
     }
 }
 
-/// `application/x-www-form-urlencoded`, every byte that could mean something escaped.
+/// Encodes as `application/x-www-form-urlencoded`, with every byte escaped that could have a meaning.
 pub fn encode(pairs: &[(&str, &str)]) -> String {
     let escape = |text: &str| -> String {
         text.bytes()
@@ -117,7 +118,7 @@ pub fn encode(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect::<Vec<_>>().join("&")
 }
 
-/// An answer, whole.
+/// A response, read completely.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status code.
@@ -129,17 +130,17 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The first header of this name (in lower case).
+    /// Returns the first header with this name (in lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; of an event stream, its last message that has an `id`, else its last message.
+    /// Returns the body as JSON. For an event stream: the last message with an `id`, or else the last message.
     pub fn json(&self) -> Value {
         if let Ok(value) = serde_json::from_slice(&self.body) {
             return value;
@@ -149,7 +150,7 @@ impl Reply {
     }
 }
 
-/// The JSON messages in the text of an event stream.
+/// Returns the JSON messages in the text of an event stream.
 pub fn events(text: &str) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?.trim()).ok()).collect()
 }
@@ -172,14 +173,14 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Over TCP.
+    /// Connects over TCP.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
         stream.set_nodelay(true)?;
         Ok(Self::over(stream))
     }
 
-    /// Over anything, such as TLS.
+    /// Uses any stream, such as TLS.
     pub fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         Self { stream: Box::new(stream), buffer: Vec::new(), chunked: false, left: None }
     }
@@ -197,7 +198,7 @@ impl Connection {
         Ok(length > 0)
     }
 
-    /// Whether the other side closes within `wait`; whatever it still sends is thrown away.
+    /// Whether the other side closes within `wait`. Everything that it still sends is discarded.
     pub async fn closes_within(&mut self, wait: Duration) -> bool {
         let end = async {
             let mut part = [0; 4096];
@@ -206,7 +207,7 @@ impl Connection {
         timeout(wait, end).await.is_ok()
     }
 
-    /// The head of the next answer, with an empty body.
+    /// Reads the head of the next response. Its body is empty.
     pub async fn head(&mut self) -> io::Result<Reply> {
         loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
@@ -222,7 +223,7 @@ impl Connection {
         }
     }
 
-    /// Some more of the body; `None` when it has ended well, an error when it was cut.
+    /// Reads some more of the body. `None` when it has ended correctly, an error when it was cut off.
     pub async fn part(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.chunked { self.chunk().await } else { self.plain().await }
     }
@@ -257,7 +258,7 @@ impl Connection {
         }
     }
 
-    /// The next answer, whole.
+    /// Reads the next response completely.
     pub async fn reply(&mut self, to_method: &str) -> io::Result<Reply> {
         let mut reply = self.head().await?;
         if to_method == "HEAD" || matches!(reply.status, 100..=199 | 204 | 304) {
@@ -269,7 +270,7 @@ impl Connection {
         Ok(reply)
     }
 
-    /// Everything until the other side closes or is silent for `wait`, unread.
+    /// Reads everything until the other side closes or is silent for `wait`, without parsing it.
     pub async fn rest(&mut self, wait: Duration) -> Vec<u8> {
         let mut part = [0; 16 * 1024];
         while let Ok(Ok(length @ 1..)) = timeout(wait, self.stream.read(&mut part)).await {
@@ -279,16 +280,16 @@ impl Connection {
     }
 }
 
-/// Asks once, on a connection of its own.
+/// Sends one request on its own connection.
 pub async fn ask(address: SocketAddr, request: &Ask) -> io::Result<Reply> {
     let mut connection = Connection::open(address).await?;
     let host = format!("localhost:{}", address.port());
-    // A refusal may come before the whole request was taken.
+    // A refusal may arrive before the whole request was sent.
     let _ = connection.send(&request.bytes(&host)).await;
     connection.reply(&request.method).await
 }
 
-/// The same from another address of this machine, such as 127.0.0.2: to the checkpoint that is somebody else.
+/// Does the same from another address of this machine, such as 127.0.0.2, which is another caller for the checkpoint.
 pub async fn ask_from(source: IpAddr, address: SocketAddr, request: &Ask) -> io::Result<Reply> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(source, 0))?;

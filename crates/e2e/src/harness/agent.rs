@@ -1,4 +1,4 @@
-//! An OAuth client of its own making: discovery, registration, code, token. It checks nothing that a test could check.
+//! An independent OAuth client: discovery, registration, code, token. It checks nothing that a test could check.
 
 use std::io::Read as _;
 
@@ -15,9 +15,9 @@ use super::{Answer, Caller, Person};
 pub struct Agent {
     /// Its identifier.
     pub client_id: String,
-    /// Its secret, if it has one; then it is sent as `client_secret_basic`.
+    /// Its secret, if it has one. It is sent as `client_secret_basic`.
     pub client_secret: Option<String>,
-    /// Where answers come; nobody listens there.
+    /// Its redirect URI. Nothing listens there.
     pub redirect_uri: String,
     /// The URL of the server.
     pub resource: String,
@@ -29,15 +29,15 @@ pub struct Agent {
 /// An authorization request.
 #[derive(Debug, Clone)]
 pub struct Invitation {
-    /// The address that a person is sent to.
+    /// The URL that a person is sent to.
     pub url: String,
     /// The PKCE verifier.
     pub verifier: String,
-    /// What must come back unchanged.
+    /// The `state`, which must come back unchanged.
     pub state: String,
 }
 
-/// What the token endpoint gave.
+/// The tokens from the token endpoint.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     /// The access token.
@@ -46,20 +46,21 @@ pub struct Tokens {
     pub refresh: Option<String>,
     /// The granted scopes.
     pub scope: String,
-    /// The code that was redeemed for it.
+    /// The code that was exchanged for them.
     pub code: String,
 }
 
-/// Where agents of the tests say they listen.
+/// The redirect URI of the agents.
 pub const REDIRECT: &str = "http://127.0.0.1:8765/callback";
 
 impl Agent {
-    /// Follows the 401 of the server to its authorization server and registers there (RFC 7591).
+    /// Follows the server's 401 to its authorization server, and registers there (RFC 7591).
     pub async fn register(server: &str) -> Self {
         Self::register_as(server, &json!({ "client_name": "End-to-end agent" })).await
     }
 
-    /// The same with other members in the registration; `redirect_uris` and the like are filled in when missing.
+    /// Does the same with other members in the registration. Required members such as `redirect_uris` are added if they
+    /// are missing.
     pub async fn register_as(server: &str, members: &Value) -> Self {
         let mut agent = Self::known(server, "", None).await;
         let mut request = json!({
@@ -80,7 +81,7 @@ impl Agent {
         agent
     }
 
-    /// A client that has its identifier already.
+    /// A client that already has an identifier.
     pub async fn known(server: &str, client_id: &str, client_secret: Option<&str>) -> Self {
         let caller = Caller::new();
         let refused = caller.post(server).json(&json!({})).send().await;
@@ -100,17 +101,17 @@ impl Agent {
         }
     }
 
-    /// An address of the metadata, such as `token_endpoint`.
+    /// Returns a URL from the metadata, such as `token_endpoint`.
     pub fn endpoint(&self, name: &str) -> &str {
         self.metadata[name].as_str().unwrap_or_else(|| panic!("no `{name}` in the metadata"))
     }
 
-    /// An authorization request with a fresh verifier and state.
+    /// Creates an authorization request with a fresh verifier and state.
     pub fn invite(&self, scope: Option<&str>) -> Invitation {
         self.invite_with(scope, &[])
     }
 
-    /// The same with further parameters; one that is there already is replaced, and left out when empty.
+    /// Does the same with further parameters. They replace existing ones, and an empty value removes one.
     pub fn invite_with(&self, scope: Option<&str>, further: &[(&str, &str)]) -> Invitation {
         let verifier = unguessable();
         let state = unguessable();
@@ -132,14 +133,14 @@ impl Agent {
         Invitation { url: url.into(), verifier, state }
     }
 
-    /// The whole flow: a person is invited and agrees, the code is redeemed.
+    /// Does the whole flow: a person is sent to the issuer and agrees, and the code is exchanged.
     pub async fn be_let_in(&self, person: &mut Person, scope: Option<&str>) -> Tokens {
         let invitation = self.invite(scope);
         let redirected = person.answer(&invitation.url).await;
         self.redeem(&invitation, &redirected).await
     }
 
-    /// Redeems the code of a redirect.
+    /// Exchanges the code in a redirect.
     pub async fn redeem(&self, invitation: &Invitation, redirected: &str) -> Tokens {
         let code = parameter(redirected, "code").unwrap_or_else(|| panic!("no code came: {redirected}"));
         assert_eq!(parameter(redirected, "state").as_deref(), Some(invitation.state.as_str()), "the state came back");
@@ -166,12 +167,12 @@ impl Agent {
             .await
     }
 
-    /// Sends these to the token endpoint, with who we are.
+    /// Sends this form to the token endpoint, with the client's authentication.
     pub async fn token_request(&self, pairs: &[(&str, &str)]) -> Answer {
         self.form_to("token_endpoint", pairs).try_send().await.expect("the token endpoint answers")
     }
 
-    /// A form to an endpoint of the metadata, with who we are.
+    /// Builds a form for an endpoint of the metadata, with the client's authentication.
     pub fn form_to(&self, endpoint: &str, pairs: &[(&str, &str)]) -> super::Call {
         let mut pairs = pairs.to_vec();
         let call = self.caller.post(self.endpoint(endpoint));
@@ -187,7 +188,7 @@ impl Agent {
 }
 
 impl Tokens {
-    /// Reads a success of the token endpoint.
+    /// Reads the tokens from a successful response.
     pub fn of(answer: &Answer, code: &str) -> Self {
         let body = answer.json();
         Self {
@@ -199,20 +200,20 @@ impl Tokens {
     }
 }
 
-/// RFC 8414 §3.1.
+/// Returns the metadata URL of an issuer (RFC 8414 §3.1).
 fn well_known(issuer: &str) -> String {
     let url = Url::parse(issuer).expect("an issuer is a URL");
     let path = url.path().trim_end_matches('/');
     format!("{}/.well-known/oauth-authorization-server{path}", url.origin().ascii_serialization())
 }
 
-/// A parameter of a redirect.
+/// Returns a parameter of a redirect.
 pub fn parameter(url: &str, name: &str) -> Option<String> {
     let url = Url::parse(url).ok()?;
     url.query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned())
 }
 
-/// 43 characters that nobody can guess.
+/// Returns 43 random characters.
 fn unguessable() -> String {
     let mut bytes = [0; 32];
     let mut source = std::fs::File::open("/dev/urandom").expect("the system has randomness");

@@ -1,4 +1,4 @@
-//! Plain HTTP: no redirects followed, no cookies kept, nothing decoded.
+//! Plain HTTP: no redirects are followed, no cookies are kept, and nothing is decompressed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,31 +13,31 @@ use tokio::net::TcpStream;
 
 use super::wait::LONG;
 
-/// Somebody who sends requests.
+/// Sends requests.
 #[derive(Debug, Clone)]
 pub struct Caller(Client);
 
-/// A request in the making.
+/// A request that is being built.
 #[derive(Debug)]
 pub struct Call(RequestBuilder);
 
-/// An answer, read to its end.
+/// A response, read completely.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
-/// An answer whose body is still coming.
+/// A response whose body is still arriving.
 #[derive(Debug)]
 pub struct Opened {
     /// The status code.
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     pub headers: HeaderMap,
     response: reqwest::Response,
     text: String,
@@ -50,12 +50,12 @@ impl Default for Caller {
 }
 
 impl Caller {
-    /// A caller with connections of its own.
+    /// Creates a caller with its own connections.
     pub fn new() -> Self {
         Self::built(|builder| builder)
     }
 
-    /// A caller that trusts this certificate authority only, in PEM.
+    /// Creates a caller that trusts only this certificate authority, in PEM.
     pub fn trusting(authority_pem: &str) -> Self {
         let authority = reqwest::Certificate::from_pem(authority_pem.as_bytes()).expect("a certificate in PEM");
         Self::built(|builder| builder.tls_certs_only([authority]))
@@ -66,34 +66,34 @@ impl Caller {
         Self(change(builder).build().expect("a client can be made"))
     }
 
-    /// A request.
+    /// Creates a request.
     pub fn request(&self, method: Method, url: &str) -> Call {
         Call(self.0.request(method, url))
     }
 
-    /// A GET.
+    /// Creates a GET.
     pub fn get(&self, url: &str) -> Call {
         self.request(Method::GET, url)
     }
 
-    /// A POST.
+    /// Creates a POST.
     pub fn post(&self, url: &str) -> Call {
         self.request(Method::POST, url)
     }
 
-    /// A DELETE.
+    /// Creates a DELETE.
     pub fn delete(&self, url: &str) -> Call {
         self.request(Method::DELETE, url)
     }
 }
 
 impl Call {
-    /// The path that it goes to.
+    /// Returns the path of the request.
     pub fn path(&self) -> String {
         self.url().path().to_owned()
     }
 
-    /// Scheme, host and port that it goes to.
+    /// Returns scheme, host and port of the request.
     pub fn origin(&self) -> String {
         self.url().origin().ascii_serialization()
     }
@@ -103,50 +103,50 @@ impl Call {
         copy.build().expect("a request that can be sent").url().clone()
     }
 
-    /// One more header; the same name twice is sent twice.
+    /// Adds a header. The same name twice is sent twice.
     #[must_use]
     pub fn header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         Self(self.0.header(name, value.as_ref()))
     }
 
-    /// `Authorization: Bearer TOKEN`
+    /// Adds `Authorization: Bearer TOKEN`.
     #[must_use]
     pub fn bearer(self, token: &str) -> Self {
         self.header(AUTHORIZATION.as_str(), format!("Bearer {token}"))
     }
 
-    /// These bytes as the body.
+    /// Sets these bytes as the body.
     #[must_use]
     pub fn body(self, bytes: impl Into<Bytes>) -> Self {
         Self(self.0.body(bytes.into()))
     }
 
-    /// A JSON body.
+    /// Sets a JSON body.
     #[must_use]
     pub fn json(self, value: &Value) -> Self {
         self.header(CONTENT_TYPE.as_str(), "application/json").body(value.to_string())
     }
 
-    /// A form as the body.
+    /// Sets a form as the body.
     #[must_use]
     pub fn form(self, pairs: &[(&str, &str)]) -> Self {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         self.header(CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded").body(body)
     }
 
-    /// Sends it and reads the whole answer.
+    /// Sends the request and reads the whole response.
     pub async fn send(self) -> Answer {
         self.try_send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
     }
 
-    /// The same, where there may be no answer at all.
+    /// Does the same for a request that may get no response.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let response = self.0.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Answer { status, headers, body: response.bytes().await? })
     }
 
-    /// Sends it and comes back with the head of the answer.
+    /// Sends the request and returns when the head of the response has arrived.
     pub async fn open(self) -> Opened {
         let response = self.0.send().await.unwrap_or_else(|error| panic!("no answer: {error:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -155,28 +155,28 @@ impl Call {
 }
 
 impl Answer {
-    /// A header that is text and stands there once.
+    /// Returns a header, if it is text and occurs once.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// `Location`.
+    /// Returns `Location`.
     pub fn location(&self) -> Option<&str> {
         self.header(LOCATION.as_str())
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| panic!("not JSON, with status {}: {}", self.status, self.text()))
     }
 
-    /// The parameters of `WWW-Authenticate: Bearer …`; `null` when there is none.
+    /// Returns the parameters of `WWW-Authenticate: Bearer …`, or `null` if there is none.
     pub fn challenge(&self) -> Value {
         self.header("www-authenticate").map_or(Value::Null, challenge)
     }
@@ -189,7 +189,7 @@ fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     Some(first.to_str().expect("a header is text"))
 }
 
-/// `Bearer a="b", c="d"` as an object. For our own challenges only: it reads no escapes.
+/// Reads `Bearer a="b", c="d"` into an object. It is for our own challenges only: it knows no escapes.
 fn challenge(value: &str) -> Value {
     let parameters = value.strip_prefix("Bearer").unwrap_or_else(|| panic!("not a bearer challenge: {value}"));
     let pairs = parameters.split("\", ").map(|pair| pair.trim().trim_end_matches('"')).filter(|pair| !pair.is_empty());
@@ -198,17 +198,17 @@ fn challenge(value: &str) -> Value {
 }
 
 impl Opened {
-    /// A header that is text and stands there once.
+    /// Returns a header, if it is text and occurs once.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
 
-    /// What has come so far.
+    /// Returns the part of the body that has arrived.
     pub fn so_far(&self) -> &str {
         &self.text
     }
 
-    /// Reads until this text has come; false when the stream ended without it.
+    /// Reads until this text has arrived. Returns false if the stream ends without it.
     pub async fn until(&mut self, text: &str) -> bool {
         while !self.text.contains(text) {
             match tokio::time::timeout(LONG, self.response.chunk()).await {
@@ -220,21 +220,21 @@ impl Opened {
         true
     }
 
-    /// Whether the stream ends, well or badly, within `limit`.
+    /// Whether the stream ends, correctly or not, within `limit`.
     pub async fn ends_within(&mut self, limit: Duration) -> bool {
         let ends = async { while let Ok(Some(_)) = self.response.chunk().await {} };
         tokio::time::timeout(limit, ends).await.is_ok()
     }
 }
 
-/// Sends bytes as they are over a connection of its own and reads until the other side is done; for what no HTTP
-/// library would send.
+/// Sends bytes as they are over their own connection, and reads until the other side closes. It is for requests that no
+/// HTTP library would send.
 pub async fn raw(to: SocketAddr, bytes: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await.expect("it listens");
         stream.write_all(bytes).await.expect("it reads");
         let mut answer = Vec::new();
-        // A refusal may come as a reset, after what was said before it.
+        // A refusal may be followed by a reset of the connection.
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     };

@@ -1,4 +1,4 @@
-//! The binary, started with a data directory of its own.
+//! The binary, started with its own data directory.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::process::{Process, Text};
 use super::{Agent, Mcp, Person, Tokens};
 use sekisho_protocol::mcp::method::Revision;
 
-/// A running `sekisho`. Dropping it ends it and removes its data directory.
+/// A running `sekisho`. When it is dropped, the process is stopped and its data directory removed.
 #[derive(Debug)]
 pub struct Checkpoint {
     process: Process,
@@ -27,15 +27,15 @@ pub struct Setup {
     command: Vec<String>,
     upstream: Vec<String>,
     environment: Vec<(String, String)>,
-    /// What everything is started by, if not by us.
+    /// The words that start every process, if there are any.
     by: Vec<String>,
     users: Vec<(String, String, bool)>,
 }
 
-/// A command that ran to its end.
+/// A command that has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// All of its standard output.
     pub stdout: String,
@@ -51,49 +51,49 @@ impl Setup {
         Self { folder: Arc::new(folder), command, upstream, environment: Vec::new(), by: Vec::new(), users: Vec::new() }
     }
 
-    /// One more argument of the command itself, such as `--name`.
+    /// Adds an argument of the command itself, such as `--name`.
     #[must_use]
     pub fn argument(mut self, word: impl Into<String>) -> Self {
         self.command.push(word.into());
         self
     }
 
-    /// A variable of the environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
         self
     }
 
-    /// Has the checkpoint and every command on it started by these words, which come first.
+    /// Starts the checkpoint, and every command on it, with these words in front.
     #[must_use]
     pub fn started_by(mut self, words: Vec<String>) -> Self {
         self.by = words;
         self
     }
 
-    /// With so many descriptors at most.
+    /// Limits the number of file descriptors.
     #[must_use]
     pub fn descriptors(self, max: usize) -> Self {
         let limited = format!("ulimit -n {max}; exec \"$0\" \"$@\"");
         self.started_by(vec!["sh".to_owned(), "-c".to_owned(), limited])
     }
 
-    /// An owner who exists before the start, with a password.
+    /// Adds an owner with a password before the start.
     #[must_use]
     pub fn owner(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned(), true));
         self
     }
 
-    /// Somebody else who exists before the start, with a password.
+    /// Adds another user with a password before the start.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned(), false));
         self
     }
 
-    /// A folder for files of the test, beside the data directory; gone with the checkpoint.
+    /// A folder for files of the test, beside the data directory. It is removed with the checkpoint.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -103,7 +103,7 @@ impl Setup {
         self.folder.path().join("data")
     }
 
-    /// Adds the users, starts, and waits for the line that says it listens.
+    /// Adds the users, starts, and waits for the line that says that it listens.
     pub async fn start(self) -> Checkpoint {
         for (name, password, owner) in &self.users {
             add_user(self.sekisho(), name, password, *owner).await;
@@ -111,7 +111,7 @@ impl Setup {
         self.start_again().await
     }
 
-    /// The same on a data directory that was used before.
+    /// Does the same with a data directory that was used before.
     pub async fn start_again(self) -> Checkpoint {
         let process = self.spawn();
         let ready = process.stdout().find(ready_line).await;
@@ -121,7 +121,7 @@ impl Setup {
         Checkpoint { process, setup: self, ready }
     }
 
-    /// Starts it where it should not get ready, and gives what it said.
+    /// Starts it where it should not become ready. Returns its output.
     pub async fn fail(&self) -> Finished {
         for (name, password, owner) in &self.users {
             add_user(self.sekisho(), name, password, *owner).await;
@@ -149,29 +149,29 @@ impl Setup {
 }
 
 impl Checkpoint {
-    /// `sekisho run -- WORDS…`
+    /// A setup for `sekisho run -- WORDS…`.
     pub fn program<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Setup {
         let words = std::iter::once("--".to_owned()).chain(words.into_iter().map(Into::into));
         Setup::new(&["run", "--listen", "127.0.0.1:0"], words.collect())
     }
 
-    /// `sekisho run -- sekisho bundled notes`: a small server that needs nothing else.
+    /// A setup for `sekisho run -- sekisho bundled notes`: a small server that needs nothing else.
     pub fn notes() -> Setup {
         let program = binary().display().to_string();
         Self::program([program.as_str(), "bundled", "notes"]).argument("--name").argument("notes")
     }
 
-    /// `sekisho run --http URL`
+    /// A setup for `sekisho run --http URL`.
     pub fn http(url: &str) -> Setup {
         Setup::new(&["run", "--listen", "127.0.0.1:0", "--http", url], Vec::new())
     }
 
-    /// `sekisho serve` with this configuration, which is in the file [`Checkpoint::configuration`].
+    /// A setup for `sekisho serve` with this configuration, in the file [`Checkpoint::configuration`].
     pub fn configured(toml: &str) -> Setup {
         Self::configured_at("127.0.0.1:0", toml)
     }
 
-    /// The same, listening there.
+    /// Does the same with this listening address.
     pub fn configured_at(listen: &str, toml: &str) -> Setup {
         let setup = Setup::new(&["serve", "--listen", listen, "--config"], Vec::new());
         let file = setup.folder().join("sekisho.toml");
@@ -179,12 +179,12 @@ impl Checkpoint {
         setup.argument(file.display().to_string())
     }
 
-    /// The configuration file of `serve`.
+    /// The path of the configuration file of `serve`.
     pub fn configuration(&self) -> PathBuf {
         self.setup.folder().join("sekisho.toml")
     }
 
-    /// A folder for files of the test; gone with the checkpoint.
+    /// A folder for files of the test. It is removed with the checkpoint.
     pub fn folder(&self) -> &Path {
         self.setup.folder()
     }
@@ -199,17 +199,17 @@ impl Checkpoint {
         &self.process
     }
 
-    /// What it has written to standard error so far.
+    /// Returns what it has written to standard error so far.
     pub fn stderr(&self) -> &Text {
         self.process.stderr()
     }
 
-    /// The line that said it listens.
+    /// Returns the line that said that it listens.
     pub fn ready(&self) -> &Value {
         &self.ready
     }
 
-    /// Such as `http://localhost:41234`.
+    /// Returns the base URL, such as `http://localhost:41234`.
     pub fn base_url(&self) -> &str {
         self.ready["base_url"].as_str().expect("the ready line has `base_url`")
     }
@@ -219,7 +219,7 @@ impl Checkpoint {
         self.ready["servers"][0]["url"].as_str().expect("the ready line names a server")
     }
 
-    /// The URL of a server by name, also of one that came later.
+    /// Returns the URL of a server by name, even of one that was added later.
     pub fn server_named(&self, name: &str) -> String {
         format!("{}/mcp/{name}", self.base_url())
     }
@@ -229,7 +229,7 @@ impl Checkpoint {
         self.ready["servers"][0]["name"].as_str().expect("the ready line names a server")
     }
 
-    /// The one-time link for the owner's password, where there was no owner.
+    /// Returns the one-time link for the owner's password. It exists if there was no owner.
     pub fn setup_url(&self) -> &str {
         self.ready["setup_url"].as_str().expect("the ready line has a `setup_url`")
     }
@@ -239,7 +239,7 @@ impl Checkpoint {
         finish(self.setup.sekisho().args(words), "").await
     }
 
-    /// The same, which must succeed, with its JSON lines.
+    /// Does the same for a command that must succeed. Returns its JSON lines.
     pub async fn ask<S: AsRef<OsStr>>(&self, words: &[S]) -> Vec<Value> {
         let finished = finish(self.setup.sekisho().arg("--json").args(words), "").await;
         let said = || words.iter().map(|word| word.as_ref().to_string_lossy()).collect::<Vec<_>>().join(" ");
@@ -247,63 +247,63 @@ impl Checkpoint {
         finished.stdout.lines().map(|line| serde_json::from_str(line).expect("`--json` writes JSON lines")).collect()
     }
 
-    /// Adds somebody while it runs.
+    /// Adds a user while it runs.
     pub async fn add_user(&self, name: &str, password: &str, owner: bool) {
         add_user(self.setup.sekisho(), name, password, owner).await;
     }
 
-    /// Gives tools of the first server their classes, such as `["write_note=write"]`.
+    /// Sets the classes of tools of the first server, such as `["write_note=write"]`.
     pub async fn classify(&self, classes: &[&str]) {
         let mut words = vec!["server", "classify", self.server_name()];
         words.extend(classes);
         self.ask(&words).await;
     }
 
-    /// All records, oldest first.
+    /// Returns all records, oldest first.
     pub async fn records(&self) -> Vec<Value> {
         self.ask(&["audit", "export"]).await
     }
 
-    /// Somebody registers a client at the first server and lets it in with these scopes.
+    /// Registers a client at the first server, and lets a person approve it with these scopes.
     pub async fn let_in(&self, person: &mut Person, scopes: &str) -> (Agent, Tokens) {
         let agent = Agent::register(self.server()).await;
         let tokens = agent.be_let_in(person, Some(scopes)).await;
         (agent, tokens)
     }
 
-    /// A conversation with the first server.
+    /// Creates a conversation with the first server.
     pub fn talk(&self, revision: Revision, token: Option<&str>) -> Mcp {
         Mcp::new(self.server(), revision, token)
     }
 
-    /// Its resident memory, in bytes.
+    /// Returns its resident memory, in bytes.
     pub fn resident_bytes(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says what it holds");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
     }
 
-    /// Ends it by SIGTERM and gives what it said.
+    /// Ends it with SIGTERM. Returns its output.
     pub async fn stop(self) -> Finished {
         self.process.terminate();
         Finished::of(self.process).await
     }
 
-    /// Ends it by SIGKILL, and waits until it has ended.
+    /// Ends it with SIGKILL, and waits until it has ended.
     pub async fn kill(self) -> Setup {
         self.process.kill();
         self.process.ended().await;
         self.setup.clone()
     }
 
-    /// Ends it by SIGTERM and starts it again on the same data directory, with the same arguments.
+    /// Ends it with SIGTERM, and starts it again with the same data directory and arguments.
     pub async fn restart(self) -> Self {
         self.process.terminate();
         self.process.ended().await;
         self.setup.clone().start_again().await
     }
 
-    /// Ends it by SIGKILL and starts it again on the same data directory, with the same arguments.
+    /// Ends it with SIGKILL, and starts it again with the same data directory and arguments.
     pub async fn crash(self) -> Self {
         self.kill().await.start_again().await
     }
@@ -315,13 +315,13 @@ impl Finished {
         Self { status, stdout: process.stdout().now(), stderr: process.stderr().now() }
     }
 
-    /// The exit code; 0 yes, 1 no, 2 usage, 3 environment.
+    /// Returns the exit code: 0 yes, 1 no, 2 usage, 3 environment.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
     }
 }
 
-/// Runs `sekisho WORDS…` without a data directory of its own: for commands that need none, or that name one.
+/// Runs `sekisho WORDS…` without its own data directory: for commands that need none, or that name one.
 pub async fn sekisho_alone<S: AsRef<OsStr>>(words: &[S]) -> Finished {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     finish(sekisho(folder.path()).args(words), "").await
@@ -343,12 +343,12 @@ pub(super) async fn finish(command: &mut Command, input: &str) -> Finished {
     Finished::of(process).await
 }
 
-/// The command with nothing of our own environment that could change what it does.
+/// Creates the command without the parts of our own environment that could change its behaviour.
 fn sekisho(data: &Path) -> Command {
     sekisho_by(&[], data)
 }
 
-/// The same, started by these words.
+/// Does the same, started with these words in front.
 fn sekisho_by(by: &[String], data: &Path) -> Command {
     let mut command = match by {
         [] => Command::new(binary()),
@@ -367,7 +367,8 @@ fn ready_line(output: &str) -> Option<Value> {
     complete.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["ready"] == true)
 }
 
-/// The binary under test: `SEKISHO_TEST_BINARY`, or the one that cargo built beside this test; built if there is none.
+/// Returns the path of the binary under test: `SEKISHO_TEST_BINARY`, or the one beside this test, which is built if it
+/// is missing.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| match std::env::var_os("SEKISHO_TEST_BINARY") {
@@ -376,7 +377,7 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// An example program of the binary's package: built beside this test, if it is not there.
+/// Returns the path of an example program of the binary's package. It is built beside this test if it is missing.
 pub fn example(name: &str) -> PathBuf {
     let program = Path::new("examples").join(name);
     made(&program, &["build", "-p", "sekisho", "--example", name])
@@ -397,7 +398,7 @@ fn made(program: &Path, words: &[&str]) -> PathBuf {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.args(words).current_dir(super::node::root());
-        // The folder of a profile has its name, but for `dev`.
+        // The folder of a profile has the profile's name, except for `dev`.
         if let Some(name) = profile.file_name().filter(|name| *name != "debug") {
             build.arg("--profile").arg(name);
         }

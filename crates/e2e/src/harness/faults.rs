@@ -1,4 +1,4 @@
-//! What goes wrong below the binary: a disk that fills up, a disk that fails, a clock that is set.
+//! Faults below the binary: a full disk, a failing disk, a clock that is set.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::checkpoint::Setup;
 use super::process::Process;
 
-/// What stands between the binary and the C library.
+/// The library that is loaded between the binary and the C library.
 const LIBRARY: &str = include_str!("faults.c");
 
 /// How a disk behaves.
@@ -22,7 +22,7 @@ pub enum Disk {
     Fails,
     /// Every sync takes this many milliseconds.
     Stalls(i64),
-    /// As it is.
+    /// The disk works.
     Works,
 }
 
@@ -35,7 +35,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Builds what is preloaded, once for all tests of a process. Needs a C compiler as `cc`, which Rust needs, too.
+    /// Builds the library, once for all tests of a process. It needs a C compiler as `cc`, as Rust does.
     #[expect(clippy::new_without_default, reason = "it starts a compiler")]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -45,7 +45,7 @@ impl Faults {
         Self { said, path, _folder: folder }
     }
 
-    /// The same checkpoint, with these faults below it.
+    /// Puts these faults below a checkpoint.
     #[must_use]
     pub fn below(&self, setup: Setup) -> Setup {
         setup
@@ -53,12 +53,12 @@ impl Faults {
             .variable("SEKISHO_TEST_FAULTS", self.path.display().to_string())
     }
 
-    /// Sets the clock of the binary so many seconds ahead of the machine's.
+    /// Sets the clock of the binary this many seconds ahead of the machine's.
     pub fn clock_ahead(&self, seconds: i64) {
         self.say(0, seconds);
     }
 
-    /// How the disk behaves from now on, for the database.
+    /// Sets how the disk behaves for the database from now on.
     pub fn disk(&self, disk: Disk) {
         let (mode, millis) = match disk {
             Disk::Fails => (1, 0),
@@ -88,8 +88,8 @@ fn library() -> &'static Path {
     path
 }
 
-/// A small disk at a folder, seen by those who are started inside: a tmpfs in a mount namespace of its own, which ends with
-/// it.
+/// A small disk in a folder, visible only to processes that are started inside: a tmpfs in its own mount namespace,
+/// which ends together with it.
 #[derive(Debug)]
 pub struct SmallDisk {
     holder: Process,
@@ -97,7 +97,8 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts so many mebibytes at a folder. Needs root, or a kernel that lets everybody have user namespaces.
+    /// Mounts a disk of this many mebibytes on a folder. It needs root, or a kernel that permits user namespaces to
+    /// everybody.
     pub async fn mount(folder: &Path, mebibytes: u32) -> Self {
         let script =
             format!("mount -t tmpfs -o size={mebibytes}m,mode=700 tmpfs \"$0\" && echo mounted && exec sleep 1000000");
@@ -116,7 +117,7 @@ impl SmallDisk {
         Self { holder, folder: folder.to_owned() }
     }
 
-    /// The words that start a program inside.
+    /// Returns the words that start a program inside.
     pub fn words(&self) -> Vec<String> {
         let mut words = vec!["nsenter".to_owned(), "--target".to_owned(), self.holder.pid().to_string()];
         if !is_root() {
@@ -126,7 +127,7 @@ impl SmallDisk {
         words
     }
 
-    /// Takes all room that is left.
+    /// Fills all free space.
     pub fn fill(&self) {
         let mut file = File::options().create(true).append(true).open(self.filler()).expect("the disk can be written");
         for bytes in [1 << 20, 1 << 12, 1] {
@@ -134,12 +135,12 @@ impl SmallDisk {
         }
     }
 
-    /// Gives it back.
+    /// Frees that space again.
     pub fn free(&self) {
         std::fs::remove_file(self.filler()).expect("the disk was filled");
     }
 
-    /// The disk as it is seen from outside.
+    /// Returns the path of the disk as it is visible from outside.
     pub fn outside(&self) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.pid()));
         root.join(self.folder.strip_prefix("/").expect("the folder is named from the root"))

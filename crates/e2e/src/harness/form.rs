@@ -1,4 +1,4 @@
-//! Reading our own pages: forms and links, as a browser without script sees them.
+//! Reads our own pages: forms and links, as a browser without script sees them.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
@@ -6,13 +6,14 @@ use std::str::CharIndices;
 /// A form on a page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {
-    /// Where it is sent, as written.
+    /// The URL to which it is sent, as it is written.
     pub action: String,
-    /// What it sends when nothing is changed, without buttons: hidden fields, texts, ticked boxes, chosen options.
+    /// The fields that are sent if nothing is changed, without buttons: hidden fields, texts, ticked boxes, chosen
+    /// options.
     pub fields: Vec<(String, String)>,
-    /// Its boxes: name, value, whether ticked.
+    /// Its boxes: name, value, and whether it is ticked.
     pub boxes: Vec<(String, String, bool)>,
-    /// Its buttons with a name: name and value.
+    /// Its buttons that have a name: name and value.
     pub buttons: Vec<(String, String)>,
 }
 
@@ -22,12 +23,12 @@ impl Form {
         self.fields.iter().any(|(field, _)| field == name)
     }
 
-    /// The first value of a field.
+    /// Returns the first value of a field.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// Puts a value into the first field of this name, or adds it.
+    /// Sets the value of the first field with this name, or adds the field.
     pub fn fill(&mut self, name: &str, value: &str) {
         match self.fields.iter_mut().find(|(field, _)| field == name) {
             Some((_, old)) => value.clone_into(old),
@@ -40,18 +41,18 @@ impl Form {
         self.fields.retain(|(field, old)| field != name || old != value);
     }
 
-    /// Whether it has a button of this name and value.
+    /// Whether it has a button with this name and value.
     pub fn has_button(&self, name: &str, value: &str) -> bool {
         self.buttons.iter().any(|(button, own)| button == name && own == value)
     }
 
-    /// What is sent, as pairs.
+    /// Returns the fields that are sent, as pairs.
     pub fn pairs(&self) -> Vec<(&str, &str)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 }
 
-/// All forms of a page.
+/// Returns all forms of a page.
 pub fn forms(html: &str) -> Vec<Form> {
     let mut forms: Vec<Form> = Vec::new();
     let mut open = false;
@@ -95,7 +96,7 @@ fn read_field(form: &mut Form, tag: &Tag, select: Option<&str>) {
     }
 }
 
-/// The addresses of all links of a page.
+/// Returns the URLs of all links on a page.
 pub fn links(html: &str) -> Vec<String> {
     tags(html).into_iter().filter(|tag| tag.name == "a").filter_map(|tag| tag.attribute("href")).collect()
 }
@@ -111,7 +112,7 @@ impl Tag {
     }
 }
 
-/// The tags of a page whose text is escaped, as ours is.
+/// Returns the tags of a page. The text of the page has to be escaped, as that of our pages is.
 fn tags(html: &str) -> Vec<Tag> {
     let mut tags = Vec::new();
     let mut rest = html.char_indices().peekable();

@@ -1,4 +1,4 @@
-//! MCP as it stands on the wire, in any revision, also where the message is none.
+//! Sends MCP messages of any revision, including invalid ones.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,35 +13,35 @@ use super::{Answer, Call, Caller};
 pub struct Mcp {
     /// The server's URL.
     pub url: String,
-    /// The token that is shown, if any.
+    /// The token that is sent, if there is one.
     pub token: Option<String>,
-    /// The revision that is spoken.
+    /// The revision that is used.
     pub revision: Revision,
-    /// The session, in the older revisions once it has begun.
+    /// The session id, in the older revisions after the session has begun.
     pub session: Option<String>,
-    /// What this client says it can do.
+    /// The capabilities that this client declares.
     pub capabilities: Value,
     caller: Caller,
     next_id: i64,
 }
 
-/// An answer with the messages in it.
+/// A response with the messages in it.
 #[derive(Debug, Clone)]
 pub struct Reply {
     /// The status code.
     pub status: u16,
     /// Its headers.
     pub headers: HeaderMap,
-    /// The answer as it came.
+    /// The HTTP response.
     pub answer: Answer,
-    /// The message that answers the request; `null` when there is none.
+    /// The message that answers the request, or `null` if there is none.
     pub message: Value,
     /// All other messages of the stream.
     pub others: Vec<Value>,
 }
 
 impl Mcp {
-    /// A conversation that has not begun.
+    /// Creates a conversation that has not begun.
     pub fn new(url: &str, revision: Revision, token: Option<&str>) -> Self {
         Self {
             url: url.to_owned(),
@@ -54,7 +54,7 @@ impl Mcp {
         }
     }
 
-    /// Begins it: `initialize` in the older revisions, `server/discover` in the newer ones.
+    /// Begins the conversation: `initialize` in the older revisions, `server/discover` in the newer ones.
     pub async fn begin(&mut self) -> Reply {
         if self.revision.era() == Era::Stateless {
             return self.call("server/discover", json!({})).await;
@@ -68,7 +68,7 @@ impl Mcp {
         reply
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     pub async fn call(&mut self, method: &str, params: Value) -> Reply {
         let body = self.request(method, params);
         self.send(&body).await
@@ -79,7 +79,7 @@ impl Mcp {
         self.call("tools/call", json!({ "name": name, "arguments": arguments })).await
     }
 
-    /// The names of the tools that are shown.
+    /// Returns the names of the listed tools.
     pub async fn tools(&mut self) -> Vec<String> {
         let reply = self.call("tools/list", json!({})).await;
         let tools = reply.message["result"]["tools"].as_array().unwrap_or_else(|| panic!("no list: {reply:?}"));
@@ -92,7 +92,7 @@ impl Mcp {
         self.post(&body).send().await
     }
 
-    /// A request as a body, with the next id and with what the revision demands.
+    /// Builds the body of a request, with the next id and the members that the revision requires.
     pub fn request(&mut self, method: &str, params: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
@@ -104,7 +104,8 @@ impl Mcp {
         Reply::of(self.post(body).send().await, body.get("id"))
     }
 
-    /// A POST with the headers that belong to a body; more can be added, and it can be opened as a stream.
+    /// Builds a POST with the headers that belong to a body. More headers can be added, and the response can be read as
+    /// a stream.
     pub fn post(&self, body: &Value) -> Call {
         let method = body["method"].as_str().unwrap_or_default();
         let mut call = self.raw(body.to_string());
@@ -123,7 +124,7 @@ impl Mcp {
         call
     }
 
-    /// A POST of these bytes with token, revision and session, and nothing that repeats the body.
+    /// Builds a POST of these bytes with token, revision and session, and without the headers that repeat the body.
     pub fn raw(&self, body: impl Into<Bytes>) -> Call {
         let body = body.into();
         let call = self.with_headers(self.caller.post(&self.url));
@@ -132,7 +133,7 @@ impl Mcp {
             .body(body)
     }
 
-    /// The standing stream of the older revisions.
+    /// Builds the request for the standing stream of the older revisions.
     pub fn listen(&self) -> Call {
         self.with_headers(self.caller.get(&self.url)).header("accept", "text/event-stream")
     }
@@ -143,7 +144,7 @@ impl Mcp {
     }
 
     fn with_headers(&self, mut call: Call) -> Call {
-        // `initialize` agrees on the revision, so nothing names one before it (2025-11-25 transports).
+        // The revision is negotiated by `initialize`, so no request names one before that (2025-11-25 transports).
         if self.revision.era() == Era::Stateless || self.session.is_some() || self.next_id > 2 {
             call = call.header("mcp-protocol-version", self.revision.as_str());
         }
@@ -156,7 +157,7 @@ impl Mcp {
         }
     }
 
-    /// The members of `_meta` that 2026-07-28 asks for; those that are there already stay.
+    /// Adds the members of `_meta` that 2026-07-28 requires; existing ones stay.
     fn with_meta(&self, mut params: Value) -> Value {
         if self.revision.era() == Era::Initialize {
             return params;
@@ -183,35 +184,35 @@ impl Reply {
         Self { status: answer.status, headers: answer.headers.clone(), answer, message, others: messages }
     }
 
-    /// The `result`; ends the test where there is none.
+    /// Returns the `result`. The test fails if there is none.
     pub fn result(&self) -> &Value {
         self.message
             .get("result")
             .unwrap_or_else(|| panic!("no result, status {}: {}", self.status, self.answer.text()))
     }
 
-    /// The JSON-RPC `error`; ends the test where there is none.
+    /// Returns the JSON-RPC `error`. The test fails if there is none.
     pub fn error(&self) -> &Value {
         self.message.get("error").unwrap_or_else(|| panic!("no error, status {}: {}", self.status, self.answer.text()))
     }
 
-    /// The documented object of a refusal: `{set, reason, remedy, request}`.
+    /// Returns the documented object of a refusal: `{set, reason, remedy, request}`.
     pub fn refusal(&self) -> &Value {
         &self.error()["data"]
     }
 
-    /// The first text of a tool's answer.
+    /// Returns the first text of a tool's answer.
     pub fn text(&self) -> String {
         text_of(self.result())
     }
 }
 
-/// The first text of a tool's result.
+/// Returns the first text of a tool's result.
 pub fn text_of(result: &Value) -> String {
     result["content"][0]["text"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The body of an answer that holds one message, whether JSON or a stream of one event.
+/// Returns the message in a response with one message, either JSON or a stream of one event.
 pub fn body_of(answer: &Answer) -> Value {
     messages(answer).into_iter().next().unwrap_or(Value::Null)
 }

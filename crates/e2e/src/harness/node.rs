@@ -1,4 +1,4 @@
-//! The programs in `crates/e2e/node`: real clients, a real browser, public suites, real servers.
+//! Runs the programs in `crates/e2e/node`: real clients, a real browser, public test suites, real servers.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,27 +7,27 @@ use serde_json::Value;
 
 use super::Process;
 
-/// A program that came to its end.
+/// A program that has ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// Whether it says that it did its work.
+    /// Whether the program says that it succeeded.
     pub ok: bool,
-    /// What it says of it: its last line.
+    /// The program's result, from its last line.
     pub result: Value,
-    /// What it wrote to standard error, for when something is wrong.
+    /// What it wrote to standard error, for error messages.
     pub stderr: String,
 }
 
-/// A server that stays until it is dropped.
+/// A server that runs until it is dropped.
 #[derive(Debug)]
 pub struct Serving {
-    /// Its address.
+    /// Its URL.
     pub url: String,
     process: Process,
 }
 
 impl Outcome {
-    /// The same; ends the test where it did not do its work.
+    /// Returns the outcome. The test fails if the program did not succeed.
     #[must_use]
     pub fn worked(self) -> Self {
         assert!(self.ok, "{:#}\n{}", self.result, self.stderr);
@@ -36,7 +36,7 @@ impl Outcome {
 }
 
 impl Serving {
-    /// What it has written to standard error so far.
+    /// Returns what it has written to standard error so far.
     pub fn stderr(&self) -> String {
         self.process.stderr().now()
     }
@@ -47,9 +47,9 @@ pub async fn run<S: AsRef<str>>(name: &str, arguments: &[S]) -> Outcome {
     outcome(&format!("{name}.mjs"), start(name, arguments)).await
 }
 
-/// Waits until a program comes to its end, and reads its last line.
+/// Waits until a program ends, and reads its last line.
 pub async fn outcome(name: &str, process: Process) -> Outcome {
-    // Whole suites take minutes; nextest has the last word on how long a test may take.
+    // Whole suites take minutes; nextest limits how long a test may take.
     let result = loop {
         if !process.is_running() {
             process.ended().await;
@@ -62,7 +62,7 @@ pub async fn outcome(name: &str, process: Process) -> Outcome {
     Outcome { ok: result["ok"] == true, result, stderr }
 }
 
-/// Starts `NAME.mjs`, which serves something, and waits until it does.
+/// Starts `NAME.mjs`, which is a server, and waits until it serves.
 pub async fn serve<S: AsRef<str>>(name: &str, arguments: &[S]) -> Serving {
     serving(start(name, arguments), name).await
 }
@@ -79,7 +79,7 @@ pub async fn run_python(program: &str, arguments: &[&str]) -> Outcome {
     outcome(program, start_python(program, arguments)).await
 }
 
-/// Starts a program in `crates/e2e/python`, which is to be talked to and comes to its end: see [`outcome`].
+/// Starts a program in `crates/e2e/python` that reads input and ends by itself: see [`outcome`].
 pub fn start_python(program: &str, arguments: &[&str]) -> Process {
     let python = root().join("crates/e2e/python");
     let mut command = Command::new(python.join(".venv/bin/python"));
@@ -92,7 +92,7 @@ pub async fn serve_fastmcp() -> Serving {
     serve_python("fastmcp_oauth.py", &[]).await
 }
 
-/// Starts a program in `crates/e2e/python`, which serves something, and waits until it does.
+/// Starts a program in `crates/e2e/python` that is a server, and waits until it serves.
 pub async fn serve_python(program: &str, arguments: &[&str]) -> Serving {
     let python = root().join("crates/e2e/python");
     let mut command = Command::new(python.join(".venv/bin/python"));
@@ -100,27 +100,27 @@ pub async fn serve_python(program: &str, arguments: &[&str]) -> Serving {
     serving(Process::start(&mut command), program).await
 }
 
-/// The reference server over standard input and output, as program and arguments.
+/// Returns program and arguments of the reference server over standard input and output.
 pub fn everything_stdio() -> Vec<String> {
     let entry = folder().join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
     vec![node().display().to_string(), entry.display().to_string(), "stdio".to_owned()]
 }
 
-/// A server of a package in `node_modules`, as program and arguments.
+/// Returns program and arguments of a server in a package in `node_modules`.
 pub fn package_stdio(entry: &str, arguments: &[&str]) -> Vec<String> {
     let entry = folder().join("node_modules").join(entry).display().to_string();
     let own = arguments.iter().map(|&word| word.to_owned());
     [node().display().to_string(), entry].into_iter().chain(own).collect()
 }
 
-/// A program in `crates/e2e/python`, as program and arguments.
+/// Returns program and arguments of a program in `crates/e2e/python`.
 pub fn python_stdio(program: &str, arguments: &[&str]) -> Vec<String> {
     let python = root().join("crates/e2e/python");
     let words = [python.join(".venv/bin/python"), python.join(program)].map(|path| path.display().to_string());
     words.into_iter().chain(arguments.iter().map(|&word| word.to_owned())).collect()
 }
 
-/// Our own upstream of both eras over standard input and output, as program and arguments.
+/// Returns program and arguments of our own upstream of both eras over standard input and output.
 pub fn upstream_stdio() -> Vec<String> {
     vec![node().display().to_string(), folder().join("upstream.mjs").display().to_string(), "--stdio".to_owned()]
 }
@@ -145,7 +145,7 @@ pub fn node() -> PathBuf {
 
 fn start<S: AsRef<str>>(name: &str, arguments: &[S]) -> Process {
     let node = node();
-    // What these programs start in turn looks for `node` on the path.
+    // Programs that these programs start look for `node` on the path.
     let mut path = node.parent().map(PathBuf::from).into_iter().collect::<Vec<_>>();
     path.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
     let mut command = Command::new(&node);

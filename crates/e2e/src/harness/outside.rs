@@ -1,4 +1,4 @@
-//! The client side of the binary, with a person in front of a real browser.
+//! The client commands of the binary, with a person at a real browser.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::checkpoint::{Finished, binary, finish};
 use super::{Process, node};
 
-/// `sekisho login` and its kin, as one user with a data directory of their own.
+/// Runs `sekisho login` and related commands, as one user with their own data directory.
 #[derive(Debug, Clone)]
 pub struct Outside {
     data: PathBuf,
@@ -15,7 +15,7 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// A user who logs in with this name and password wherever a browser is opened.
+    /// Creates a user who logs in with this name and password in every browser that is opened.
     pub fn new(data: &Path, user: &str, password: &str) -> Self {
         let variable = |name| std::env::var_os(name).and_then(|value| value.into_string().ok());
         let path = variable("PATH").unwrap_or_default();
@@ -33,7 +33,7 @@ impl Outside {
         Self { data: data.to_owned(), environment }
     }
 
-    /// A variable of the environment.
+    /// Sets an environment variable.
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.retain(|(known, _)| known != name);
@@ -46,12 +46,12 @@ impl Outside {
         self.run_with(words, "").await
     }
 
-    /// Starts a command, which ends when it is dropped.
+    /// Starts a command, which is stopped when it is dropped.
     pub fn start<S: AsRef<OsStr>>(&self, words: &[S]) -> Process {
         Process::start(&mut self.command(words))
     }
 
-    /// Runs a command that reads this.
+    /// Runs a command with this text on its standard input.
     pub async fn run_with<S: AsRef<OsStr>>(&self, words: &[S], input: &str) -> Finished {
         finish(&mut self.command(words), input).await
     }

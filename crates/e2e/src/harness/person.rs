@@ -1,4 +1,4 @@
-//! A person in front of a browser: cookies, the script of the pages before and behind a door, forms, and a decision.
+//! A person at a browser: cookies, the script of the pages before and behind a door, forms, and a decision.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::jar::{Jar, with_fragment};
 use super::form::{Form, forms, links};
 use super::{Answer, Call, Caller};
 
-/// Pages and redirects between the first link and the last one.
+/// The highest number of pages and redirects between the first link and the last one.
 const STEPS_MAX: usize = 20;
 
-/// Somebody with a name, a password, a mind and a cookie jar.
+/// A person with a name, a password, a decision and a cookie jar.
 #[derive(Debug, Clone)]
 pub struct Person {
     name: String,
@@ -29,33 +29,33 @@ pub struct Person {
     runs_script: bool,
 }
 
-/// What a person says on the pages.
+/// The decision of a person on the pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
-    /// Yes.
+    /// Approves.
     Approve,
-    /// No on the client page, before signing in.
+    /// Cancels on the client page, before signing in.
     Cancel,
-    /// No on the grant page.
+    /// Denies on the grant page.
     Deny,
 }
 
-/// What stands in the browser.
+/// Where the browser is.
 #[derive(Debug, Clone)]
 pub enum BrowserState {
-    /// The browser was sent to another site: the client's redirect.
+    /// At another site, to which it was redirected: the client's redirect URI.
     Away(String),
-    /// A page of the checkpoint.
+    /// At a page of the checkpoint.
     Page {
         /// Its address.
         url: String,
-        /// The answer that it came in.
+        /// The response that contained the page.
         answer: Answer,
     },
 }
 
 impl Person {
-    /// Somebody who has visited nothing yet, and says yes.
+    /// Creates a person who has visited no page yet, and who approves.
     pub fn new(name: &str, password: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -71,7 +71,7 @@ impl Person {
         }
     }
 
-    /// The same with another mind.
+    /// Changes the decision.
     #[must_use]
     pub fn deciding(mut self, decision: Decision) -> Self {
         self.decision = decision;
@@ -92,45 +92,45 @@ impl Person {
         self
     }
 
-    /// The same, saying of a tool on the owner's first consent what it can do.
+    /// Makes the person set the class of a tool on the owner's first consent page.
     #[must_use]
     pub fn classifying(mut self, tool: &str, class: &str) -> Self {
         self.chosen.push((format!("class.{tool}"), class.to_owned()));
         self
     }
 
-    /// The same, writing this where a form asks for it.
+    /// Makes the person fill in this text if a form has the field.
     #[must_use]
     pub fn filling(mut self, field: &str, text: &str) -> Self {
         self.chosen.push((field.to_owned(), text.to_owned()));
         self
     }
 
-    /// The same, reading another language.
+    /// Makes the person read pages in another language.
     #[must_use]
     pub fn reading(mut self, language: &str) -> Self {
         language.clone_into(&mut self.language);
         self
     }
 
-    /// The same in a browser that runs no script.
+    /// Makes the browser run no script.
     #[must_use]
     pub fn without_script(mut self) -> Self {
         self.runs_script = false;
         self
     }
 
-    /// The cookies that the browser holds, by name.
+    /// Returns the cookies of the browser, by name.
     pub fn cookies(&self) -> BTreeMap<String, String> {
         self.jar.by_name()
     }
 
-    /// The door of this browser's session at the checkpoint of this address.
+    /// Returns the door of this browser's session at the checkpoint with this URL.
     pub fn door(&self, url: &str) -> Option<&str> {
         self.jar.door(&origin(url))
     }
 
-    /// The same page behind the door of this browser's session, where there is one.
+    /// Returns the URL of the same page behind the door of this browser's session, if there is one.
     pub fn behind_door(&self, url: &str) -> String {
         let origin = origin(url);
         let door = self.jar.door(&origin).unwrap_or_else(|| panic!("no door at {origin}: sign in first"));
@@ -138,12 +138,12 @@ impl Person {
         format!("{origin}/~{door}{}", if path == "/" { "" } else { path })
     }
 
-    /// Loses everything, as another browser has nothing.
+    /// Deletes everything that the browser has stored, as in a new browser.
     pub fn forget_cookies(&mut self) {
         self.jar = Jar::default();
     }
 
-    /// Opens an address and follows redirects until there is a page, or another site.
+    /// Opens a URL and follows redirects until there is a page, or another site.
     pub async fn visit(&mut self, url: &str) -> BrowserState {
         let call = self.caller.get(url);
         self.go(url.to_owned(), call).await
@@ -175,7 +175,7 @@ impl Person {
         panic!("redirects without end, now at {at}")
     }
 
-    /// Sends one request with the cookies, keeps those that come back, follows nothing.
+    /// Sends one request with the cookies, and stores the cookies of the response. Follows no redirect.
     pub async fn send(&mut self, call: Call) -> Answer {
         let mut call = call.header("accept-language", &self.language);
         if let Some(cookies) = self.jar.header(&call.path()) {
@@ -189,8 +189,7 @@ impl Person {
         answer
     }
 
-    /// Opens an authorization request, signs in where asked, decides, and gives the address to which the client's
-    /// answer goes.
+    /// Opens an authorization request, signs in if asked, and decides. Returns the URL of the redirect to the client.
     pub async fn answer(&mut self, url: &str) -> String {
         match self.try_answer(url).await {
             Ok(redirect) => redirect,
@@ -198,7 +197,7 @@ impl Person {
         }
     }
 
-    /// The same, giving the page on which it ended where it did not end in a redirect.
+    /// Does the same. Returns the page on which it ended if there was no redirect.
     pub async fn try_answer(&mut self, url: &str) -> Result<String, (String, Answer)> {
         let mut seen = self.visit(url).await;
         let mut signed_in = false;
@@ -213,7 +212,7 @@ impl Person {
                 let out = links(&page).into_iter().find(|link| link.contains("://") && self::site(link) != site);
                 return out.ok_or((at, answer));
             };
-            // A second sign-in form means that the first was refused: guessing on would only meet the throttle.
+            // A second sign-in form means that the first was refused: further attempts would only be slowed down.
             if form.has("password") && std::mem::replace(&mut signed_in, true) {
                 return Err((at, answer));
             }
@@ -222,7 +221,7 @@ impl Person {
         panic!("pages without end, from {url}")
     }
 
-    /// Opens a page that asks for a yes, signs in where asked, and gives it. The page that follows.
+    /// Opens a page that asks for approval, signs in if asked, and approves. Returns the page that follows.
     pub async fn say_yes(&mut self, url: &str) -> Answer {
         match self.try_answer(url).await {
             Ok(redirect) => panic!("{url} leads away to {redirect}"),
@@ -230,7 +229,7 @@ impl Person {
         }
     }
 
-    /// Sets the password by a one-time link; the browser is signed in afterwards.
+    /// Sets the password with a one-time link. The browser is signed in afterwards.
     pub async fn set_up(&mut self, link: &str) {
         let BrowserState::Page { url, answer } = self.visit(link).await else { panic!("{link} leads away") };
         let page = answer.text();
@@ -244,7 +243,7 @@ impl Person {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
-    /// The form that this person would send next, filled in and with the button pressed.
+    /// Returns the form that this person would send next, filled in and with the button pressed.
     fn next_form(&self, page: &str) -> Option<Form> {
         let mut forms = forms(page).into_iter();
         let mut form =
@@ -277,7 +276,7 @@ impl Person {
 }
 
 impl BrowserState {
-    /// The page; ends the test where there is none.
+    /// Returns the page. The test fails if there is none.
     pub fn page(self) -> Answer {
         match self {
             Self::Away(url) => panic!("there should be a page, not a redirect to {url}"),
@@ -297,7 +296,7 @@ fn origin(url: &str) -> String {
     Url::parse(url).unwrap_or_else(|_| panic!("not an address: {url}")).origin().ascii_serialization()
 }
 
-/// Scheme, host and port, as text that also tells private schemes apart.
+/// Returns scheme, host and port as a text that also distinguishes private schemes.
 fn site(url: &str) -> String {
     let url = Url::parse(url).unwrap_or_else(|_| panic!("not an address: {url}"));
     format!("{}://{}:{:?}", url.scheme(), url.host_str().unwrap_or_default(), url.port_or_known_default())

@@ -1,4 +1,4 @@
-//! A program that a test started: its output as it comes, its end, and that it does end.
+//! A program that a test started, with its output. It is always stopped at the end.
 
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::wait::LONG;
 
-/// From the polite signal to the other one.
+/// How long to wait after SIGTERM before SIGKILL is sent.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A running program. Dropping it ends it: SIGTERM, and SIGKILL when that was not enough.
+/// A running program. When it is dropped, it gets SIGTERM, and SIGKILL if that was not enough.
 #[derive(Debug)]
 pub struct Process {
     pid: u32,
@@ -25,7 +25,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program whose output is kept. Standard input stays open until [`Process::close_stdin`] or the end.
+    /// Starts a program and keeps its output. Standard input stays open until [`Process::close_stdin`] or the end.
     pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
@@ -42,12 +42,12 @@ impl Process {
         self.pid
     }
 
-    /// What it has written to standard output.
+    /// Returns what it has written to standard output.
     pub fn stdout(&self) -> &Text {
         &self.stdout
     }
 
-    /// What it has written to standard error.
+    /// Returns what it has written to standard error.
     pub fn stderr(&self) -> &Text {
         &self.stderr
     }
@@ -58,7 +58,7 @@ impl Process {
         stdin.write_all(text.as_bytes()).expect("it reads");
     }
 
-    /// Ends its standard input.
+    /// Closes its standard input.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -68,7 +68,7 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Sends SIGKILL: nothing can be done about it, as when the machine loses its power.
+    /// Sends SIGKILL, which the program cannot handle: like a power failure.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
@@ -78,20 +78,20 @@ impl Process {
         self.signal(Signal::HUP);
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_running(&self) -> bool {
         self.status.borrow().is_none()
     }
 
     fn signal(&self, signal: Signal) {
-        // Once it was waited for, the number may be somebody else's.
+        // After the process was waited for, its number may belong to another process.
         if self.is_running() {
             let pid = Pid::from_raw(self.pid.cast_signed()).expect("a child's id is positive");
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
 
-    /// How it ended, once it has and all its output is read.
+    /// Waits until it has ended and all its output is read. Returns its exit status.
     pub async fn ended(&self) -> ExitStatus {
         let mut status = self.status.clone();
         let ended = tokio::time::timeout(LONG, status.wait_for(Option::is_some)).await;
@@ -117,7 +117,7 @@ impl Drop for Process {
     }
 }
 
-/// Waits for the child in a thread of its own, and tells of its end both ways: to tasks, and to `drop`.
+/// Waits for the child in a separate thread, and reports its end to tasks and to `drop`.
 fn reap(mut child: Child) -> (watch::Receiver<Option<ExitStatus>>, mpsc::Receiver<()>) {
     let (tell, status) = watch::channel(None);
     let (done, reaped) = mpsc::channel();
@@ -129,11 +129,11 @@ fn reap(mut child: Child) -> (watch::Receiver<Option<ExitStatus>>, mpsc::Receive
     (status, reaped)
 }
 
-/// A stream of output, read as it comes.
+/// A stream of output, read as it arrives.
 #[derive(Debug, Clone)]
 pub struct Text {
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// How much there is, and whether it is all.
+    /// The length of the output so far, and whether it is complete.
     grown: watch::Receiver<(usize, bool)>,
 }
 
@@ -154,12 +154,12 @@ impl Text {
         Self { bytes, grown }
     }
 
-    /// What has come so far.
+    /// Returns what has arrived so far.
     pub fn now(&self) -> String {
         String::from_utf8_lossy(&self.bytes.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
-    /// Waits until `find` finds something in what has come; `None` when the stream ended without it, or after [`LONG`].
+    /// Waits until `find` finds something in the output. `None` if the stream ends without it, or after [`LONG`].
     pub async fn find<T>(&self, mut find: impl FnMut(&str) -> Option<T>) -> Option<T> {
         let mut grown = self.grown.clone();
         let search = async {
@@ -176,7 +176,7 @@ impl Text {
         tokio::time::timeout(LONG, search).await.ok().flatten()
     }
 
-    /// Waits until the text stands somewhere in what has come.
+    /// Waits until the output contains the text.
     pub async fn contains(&self, text: &str) {
         let found = self.find(|now| now.contains(text).then_some(())).await;
         assert!(found.is_some(), "`{text}` was never written; there is:\n{}", self.now());
@@ -184,7 +184,8 @@ impl Text {
 
     async fn closed(&self) {
         let mut grown = self.grown.clone();
-        // A grandchild may hold the stream open; what the program itself wrote has been read by then.
+        // A child of the program may hold the stream open. By now, everything that the program itself wrote has been
+        // read.
         let _ = tokio::time::timeout(GRACE, grown.wait_for(|(_, closed)| *closed)).await;
     }
 }

@@ -1,19 +1,19 @@
-//! Waiting: always for a condition, always with a deadline.
+//! Waits for conditions, always with a deadline.
 
 use std::time::Duration;
 
-/// How long anything here is waited for unless said otherwise. Generous: the machine may be compiling meanwhile.
+/// The usual deadline. It is long, because the machine may be compiling at the same time.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// How often a condition that cannot announce itself is looked at.
+/// How often a condition is checked.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// Looks until `look` finds something; ends the test when it has not after [`LONG`].
+/// Calls `look` until it finds something. The test fails if it has not within [`LONG`].
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
     within(LONG, what, look).await
 }
 
-/// Looks until `look` finds something; ends the test when it has not after `limit`.
+/// Calls `look` until it finds something. The test fails if it has not within `limit`.
 pub async fn within<T, F: Future<Output = Option<T>>>(limit: Duration, what: &str, mut look: impl FnMut() -> F) -> T {
     let found = tokio::time::timeout(limit, async {
         loop {

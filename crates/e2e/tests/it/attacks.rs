@@ -1,7 +1,7 @@
 //! The attacks that can be shown from outside, against the real binary.
 //!
-//! Each passes only when it was refused as specified, the refusal is in the records, nothing reached the upstream or
-//! the canary, and the next honest call works.
+//! A test passes only if the attack was refused as specified, the refusal is in the records, nothing reached the
+//! upstream or the canary, and the next honest call works.
 
 #![expect(
     clippy::string_slice,

@@ -1,4 +1,4 @@
-//! The checkpoint as a server of its own: it is protected like any other, and tells nobody what is not theirs to know.
+//! The checkpoint as an MCP server: it is protected like any other, and tells nobody what they may not know.
 
 use sekisho_e2e::harness::{Agent, Checkpoint, Mcp, Person, node};
 use sekisho_protocol::mcp::method::Revision;
@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Two sections, of which the second needs what the first defines.
+/// Two sections, of which the second uses a term that the first defines.
 const SPECIFICATION: &str = "# Entry\n\n## Permits\n\nA **permit** is a proof that a traveller may pass.\n\n## Gates\n\n\
     A gate MUST refuse a traveller without a [permit](#permits).\n";
 
-/// The checkpoint's own server, where `advise` is for those who may write; and a notebook.
+/// Returns a configuration with the checkpoint's own server, where `advise` needs the right to write, and with a
+/// notebook.
 fn toml() -> String {
     let program = sekisho_e2e::harness::binary();
     format!(
@@ -25,7 +26,7 @@ async fn started() -> Checkpoint {
     Checkpoint::configured(&toml()).owner("alice", PASSWORD).user("bob", PASSWORD).start().await
 }
 
-/// One client of one person, at both servers. The notebook is spoken to in the newest revision.
+/// One client of one person at both servers. The notebook is called in the newest revision.
 struct Pair {
     own: Mcp,
     notes: Mcp,
@@ -54,7 +55,7 @@ impl Pair {
         reply.message["result"].clone()
     }
 
-    /// The text of an answer that was no error.
+    /// Returns the text of a successful answer.
     async fn told(&mut self, tool: &str, arguments: Value) -> String {
         let result = self.ask(tool, arguments).await;
         assert_eq!(result["isError"], false, "{result}");
@@ -62,7 +63,8 @@ impl Pair {
     }
 }
 
-/// RS-36, ATK-70: a refusal is explained to the client that was refused, in every revision, and is unknown to every other.
+/// RS-36, ATK-70: a refusal is explained to the client that was refused, in every revision, and is unknown to every
+/// other client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_to_whom_it_concerns() {
     let checkpoint = started().await;
@@ -81,18 +83,19 @@ async fn a_refusal_is_explained_to_whom_it_concerns() {
         let other = alice.ask("explain", json!({ "request": request })).await;
         assert_eq!(other["isError"], true, "{other}");
         assert!(other.to_string().contains("no call of this client is on record"), "{other}");
-        // Nor is another client of the same user told.
+        // Another client of the same user does not get the explanation either.
         let mut second = pair(&checkpoint, "bob", revision).await;
         assert_eq!(second.ask("explain", json!({ "request": request })).await["isError"], true);
     }
 }
 
-/// RS-36, ATK-70: what would be refused is told before it is called; of what the user may not use, not even whether it is there.
+/// RS-36, ATK-70: a refusal can be explained before the call; for a tool that the user may not use, not even whether it
+/// exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_explained_before_it_is_made() {
     let checkpoint = started().await;
     let mut bob = pair(&checkpoint, "bob", Revision::V2025_11_25).await;
-    // What a server has is learnt when somebody asks for it.
+    // A server's tools are known only after somebody asked for them.
     let early = bob.ask("explain", json!({ "server": "notes", "tool": "list_notes" })).await;
     assert!(early.to_string().contains("nothing is known of the tools of `notes` yet"), "{early}");
     assert_eq!(bob.notes.tools().await, ["list_notes", "read_note"]);
@@ -110,7 +113,7 @@ async fn a_call_is_explained_before_it_is_made() {
     assert!(steps.contains("which this client was not granted"), "{steps}");
 }
 
-/// Advice is on one's own calls through the client that asks, without anybody's rules.
+/// Advice is about the user's own calls through the client that asks. It shows nobody's rules.
 #[tokio::test(flavor = "multi_thread")]
 async fn advice_is_on_ones_own_calls() {
     let checkpoint = started().await;
@@ -126,12 +129,12 @@ async fn advice_is_on_ones_own_calls() {
     let said = alice.told("advise", json!({})).await;
     assert!(said.contains("list_notes") && !said.contains("read_note,"), "{said}");
     assert!(!said.contains("permit") && !said.contains("forbid"), "{said}");
-    // Bob may not ask for any.
+    // Bob has no right to ask for advice.
     assert_eq!(bob.own.tool("advise", json!({})).await.status, 403);
 }
 
-/// ATK-28, ATK-29: a document is drawn and packed as it was sent; what cannot be fetched is told in the same words,
-/// whether it is inside, is no address, or does not answer.
+/// ATK-28, ATK-29: a document is drawn and packed as it was sent. If one cannot be fetched, the error is the same
+/// whether its URL is internal, invalid, or does not respond.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_specification_is_read_for_whoever_sends_it() {
     let checkpoint = started().await;
@@ -166,7 +169,7 @@ async fn a_specification_is_read_for_whoever_sends_it() {
     assert_eq!(prompts.message["result"]["prompts"][0]["name"], "read_specification", "{prompts:?}");
 }
 
-/// A client that others wrote, for one who may and one who may not, in both eras.
+/// A client that others wrote, for a user with access and one without, in both eras.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_client_uses_the_checkpoint_itself() {
     let checkpoint = started().await;
@@ -187,14 +190,15 @@ async fn a_real_client_uses_the_checkpoint_itself() {
     }
 }
 
-/// ATK-244: a document that is made to be expensive is refused, and costs so little that the next caller does not notice.
+/// ATK-244: a document that is made to be expensive is refused, and costs so little that the next caller does not
+/// notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_made_to_be_expensive_stops_nobody() {
     let checkpoint = started().await;
     let mut alice = pair(&checkpoint, "alice", Revision::V2026_07_28).await;
     let names: String = (0..300_000).map(|at| format!(" a{at}")).collect();
     let began = tokio::time::Instant::now();
-    // As many as are worked on at once, and more.
+    // As many as are processed at once, and more.
     for _ in 0..4 {
         let result = alice.ask("specmap", json!({ "text": format!("<!doctype html><h1>A</h1><p{names}>") })).await;
         assert_eq!(result["isError"], true, "{result}");

@@ -1,4 +1,4 @@
-//! A marked token through a whole story with every log line written: it stands nowhere that it should not.
+//! Marked tokens go through a whole story, with every log line written. They appear nowhere that they should not.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::clients::{OWNER, PASSWORD};
 const SECRET: &str = "canary-of-the-secret-header-7c1f0d92";
 const CHILD_SECRET: &str = "canary-of-the-child-5b20aa41";
 
-/// The name of the client: no secret, and kept as it is.
+/// The name of the client. It is not a secret, and is stored as it is.
 const CLIENT: &str = "End-to-end agent";
 
-/// What must not be found, each with a name.
+/// Texts that must not be found, each with a name.
 struct Canaries(Vec<(&'static str, String)>);
 
 impl Canaries {
@@ -66,8 +66,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Everything that happens to a token: login, consent, code, calls in every revision, refusals, renewal, replay,
-/// revocation, and tokens where none belong.
+/// Does everything that can happen to a token: login, consent, code, calls in every revision, refusals, refresh,
+/// replay, revocation, and tokens in wrong places.
 async fn live_through(checkpoint: &Checkpoint, revisions: &[Revision], tool: &str) -> Canaries {
     let mut owner = Person::new(OWNER, PASSWORD);
     let agent = Agent::register(checkpoint.server()).await;
@@ -86,7 +86,7 @@ async fn live_through(checkpoint: &Checkpoint, revisions: &[Revision], tool: &st
         assert_eq!(mcp.tool(tool, json!({})).await.status, 200);
         assert_eq!(mcp.tool("no_such_tool", json!({})).await.status, 403);
         canaries.0.extend(mcp.session.clone().map(|session| ("a session", session)));
-        // In the query, in the body, beside a wrong one: refused, and written down nowhere (ATK-58).
+        // A token in the query, in the body, or beside a wrong one is refused, and is written nowhere (ATK-58).
         mcp.url = format!("{}?access_token={}", checkpoint.server(), tokens.access);
         mcp.token = None;
         assert_eq!(mcp.tool(tool, json!({ "access_token": tokens.access })).await.status, 401);
@@ -101,8 +101,8 @@ async fn live_through(checkpoint: &Checkpoint, revisions: &[Revision], tool: &st
     canaries
 }
 
-/// RS-37, RS-38, ATK-53, ATK-58: over HTTP, with a secret header of the operator's. The upstream writes down all that
-/// it is sent.
+/// RS-37, RS-38, ATK-53, ATK-58: over HTTP, with a secret header of the operator's. The upstream writes down everything
+/// that it receives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_stands_in_no_log_no_file_and_no_request_behind() {
     for (speaks, revisions) in [
@@ -136,8 +136,8 @@ async fn a_token_stands_in_no_log_no_file_and_no_request_behind() {
     }
 }
 
-/// RS-37, RS-38, ATK-53, ATK-58: with a child process and a secret variable. The child tells its whole environment,
-/// and what it says on standard error is part of the log.
+/// RS-37, RS-38, ATK-53, ATK-58: with a child process and a secret variable. The child reports its whole environment,
+/// and its standard error is part of the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_a_child_is_sealed_and_a_token_never_reaches_it() {
     let checkpoint = Checkpoint::program(node::everything_stdio())
@@ -163,7 +163,7 @@ async fn a_secret_of_a_child_is_sealed_and_a_token_never_reaches_it() {
     check_what_is_left(checkpoint, &canaries).await;
 }
 
-/// RS-37, RS-38: the secret of a confidential client is shown once, to whoever made it.
+/// RS-37, RS-38: the secret of a confidential client is shown once, to the operator who created it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_secret_is_kept_as_its_digest() {
     let checkpoint = Checkpoint::notes().variable("SEKISHO_LOG", "trace").owner(OWNER, PASSWORD).start().await;
@@ -181,7 +181,7 @@ async fn a_client_secret_is_kept_as_its_digest() {
     check_what_is_left(checkpoint, &canaries).await;
 }
 
-/// Ends the checkpoint and looks into everything that it wrote.
+/// Ends the checkpoint and searches everything that it wrote.
 async fn check_what_is_left(checkpoint: Checkpoint, canaries: &Canaries) {
     let data = checkpoint.data_dir();
     canaries.search_folder(&data);

@@ -1,8 +1,8 @@
-//! Clients that others wrote, with a person in a real browser: each comes in, calls what it may, and is refused what
-//! it may not. What each shows of the refusal is kept as a snapshot, for that is what its model gets to see.
+//! Clients that others wrote, with a person in a real browser: each signs in, calls what it may, and is refused what it
+//! may not. A snapshot keeps what each shows of the refusal, because its model sees the same.
 //!
-//! The tool that is refused was classed as destructive by the owner on the first consent, and nobody asked for that
-//! scope. Clients that can step up then do so, and the second browser agrees.
+//! The owner set the class of the refused tool to destructive on the first consent page, and no client asked for that
+//! scope. Clients that support step-up then ask for it, and the person in the second browser agrees.
 
 use sekisho_e2e::harness::{Checkpoint, node, wait};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::picture::steady;
 pub(crate) const OWNER: &str = "ada";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// What the tests call at a server: one tool that reads, and one that the owner says destroys.
+/// The tools that the tests call at a server: one that reads, and one that the owner classed as destructive.
 pub(crate) struct Tools {
     pub(crate) permitted: (&'static str, &'static str),
     pub(crate) refused: (&'static str, &'static str),
@@ -26,7 +26,7 @@ pub(crate) const BOTH_ERAS: Tools =
     Tools { permitted: ("test_simple_text", "{}"), refused: ("test_error_handling", "{}") };
 
 impl Tools {
-    /// The arguments for the programs: who signs in, the class that the owner chooses, the calls.
+    /// Returns the arguments for the programs: who signs in, the class that the owner chooses, and the calls.
     pub(crate) fn arguments(&self, url: &str, options: &[&str]) -> Vec<String> {
         let call = |(name, arguments): (&str, &str)| format!("{name}={arguments}");
         let mut all = vec![url.to_owned(), "--user".into(), OWNER.into(), "--password".into(), PASSWORD.into()];
@@ -50,7 +50,7 @@ pub(crate) async fn over_http(serving: &node::Serving) -> Checkpoint {
     Checkpoint::http(&serving.url).argument("--name").argument("behind-http").owner(OWNER, PASSWORD).start().await
 }
 
-/// A client library's program: it connects by signing in, is answered, is refused, and after stepping up is answered.
+/// Runs a client library's program: it signs in, gets an answer, is refused, and gets an answer after the step-up.
 async fn a_library(program: &str, options: &[&str], tools: &Tools, checkpoint: &Checkpoint) -> Value {
     let outcome = node::run(program, &tools.arguments(checkpoint.server(), options)).await.worked();
     let shown = outcome.result;
@@ -72,7 +72,8 @@ async fn a_library(program: &str, options: &[&str], tools: &Tools, checkpoint: &
     shown
 }
 
-/// The verdict of the first decision on a tool. What refuses is recorded in batches, so it may come a moment later.
+/// Returns the verdict of the first decision on a tool. Refusals are recorded in batches, so it may appear a moment
+/// later.
 pub(crate) async fn decision_on(checkpoint: &Checkpoint, tool: &str) -> String {
     let look = async || {
         let records = checkpoint.records().await;
@@ -83,7 +84,7 @@ pub(crate) async fn decision_on(checkpoint: &Checkpoint, tool: &str) -> String {
     wait::until("a record of the decision", look).await
 }
 
-/// What is kept of a library's report: not the list of tools, and nothing random.
+/// Returns the part of a library's report that is kept: without the list of tools and random values.
 fn picture(shown: &Value, checkpoint: &Checkpoint) -> String {
     let mut kept = shown.clone();
     if let Some(members) = kept.as_object_mut() {
@@ -97,14 +98,14 @@ fn picture(shown: &Value, checkpoint: &Checkpoint) -> String {
     steady(&kept, checkpoint)
 }
 
-/// The step-up of a client that holds a refresh token: the person was asked a second time, and the call was answered.
+/// Checks the step-up of a client with a refresh token: the person was asked a second time, and the call was answered.
 fn stepped_up(shown: &Value) {
     assert_eq!(shown["refreshable"], true, "{shown:#}");
     assert_eq!(shown["calls"][1]["retried"]["content"][0]["text"], "The sum of 1 and 2 is 3.", "{shown:#}");
     assert_eq!(shown["authorizations"].as_array().map(Vec::len), Some(2), "{shown:#}");
 }
 
-/// How many refreshes were answered, and how many were sent to the person, by the records.
+/// Returns how many refreshes were answered, and how many were refused so that the person is asked, by the records.
 async fn refreshes(checkpoint: &Checkpoint) -> (usize, usize) {
     let records = checkpoint.records().await;
     let of = |act: &str, detail: &str| {
@@ -117,7 +118,7 @@ async fn refreshes(checkpoint: &Checkpoint) -> (usize, usize) {
 }
 
 /// RS-13, RS-19, RS-21, decision 0070: the 1.x SDK with a refresh token, at the reference server as a child process. It
-/// answers the 403 with a refresh. That is refused with the code at which it asks the person.
+/// responds to the 403 with a refresh, which is refused with the error code that makes it ask the person.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk1_steps_up_at_a_stdio_server_holding_a_refresh_token() {
     let checkpoint = everything_over_stdio().await;
@@ -127,7 +128,7 @@ async fn sdk1_steps_up_at_a_stdio_server_holding_a_refresh_token() {
     insta::assert_snapshot!("sdk1_step_up", picture(&shown, &checkpoint));
 }
 
-/// The same at the reference server over HTTP; and without a refresh token, where nothing has to be refused.
+/// The same at the reference server over HTTP; and without a refresh token, when no refresh has to be refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk1_steps_up_at_an_http_server() {
     let everything = node::serve::<&str>("everything", &[]).await;
@@ -146,13 +147,13 @@ async fn sdk2_in_the_older_era_steps_up_at_a_stdio_server() {
     let checkpoint = everything_over_stdio().await;
     let shown = a_library("client-sdk2", &["--era", "legacy", "--step-up"], &EVERYTHING, &checkpoint).await;
     stepped_up(&shown);
-    // It goes to the person at once: a note for a refresh would be left over, and harms nobody.
+    // This client asks the person at once, so no refresh has to be refused.
     assert_eq!(refreshes(&checkpoint).await, (0, 0));
     insta::assert_snapshot!("sdk2_legacy_step_up", picture(&shown, &checkpoint));
 }
 
-/// TR-14: a client that tries the newest revision first at a server that speaks older ones gets an error from which
-/// it falls back.
+/// TR-14: a client that tries the newest revision first gets an error from a server of older ones, and falls back to
+/// one of these.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk2_falls_back_to_what_a_server_speaks() {
     let everything = node::serve::<&str>("everything", &[]).await;
@@ -161,7 +162,7 @@ async fn sdk2_falls_back_to_what_a_server_speaks() {
     assert_eq!((shown["era"].as_str(), shown["protocol"].as_str()), (Some("legacy"), Some("2025-11-25")), "{shown:#}");
 }
 
-/// The same in front of a child process, whose revisions were found out by asking it.
+/// The same in front of a child process, whose revisions the checkpoint detected by asking it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk2_falls_back_to_what_a_child_speaks() {
     let checkpoint = everything_over_stdio().await;
@@ -180,7 +181,7 @@ async fn sdk2_in_the_newer_era_steps_up_at_an_http_server() {
     insta::assert_snapshot!("sdk2_modern_step_up", picture(&shown, &checkpoint));
 }
 
-/// The 2.x SDK finds 2026-07-28 by itself, and a child process speaks it.
+/// The 2.x SDK finds out by itself that a child process speaks 2026-07-28.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk2_finds_the_newer_era_at_a_stdio_server() {
     let checkpoint = Checkpoint::program(node::upstream_stdio())
@@ -193,7 +194,7 @@ async fn sdk2_finds_the_newer_era_at_a_stdio_server() {
     assert_eq!((shown["era"].as_str(), shown["protocol"].as_str()), (Some("modern"), Some("2026-07-28")), "{shown:#}");
 }
 
-/// A person who says no gets the client a no, and nothing else.
+/// If the person denies, the client gets `access_denied` and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_denied_client_is_told_so() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -206,7 +207,7 @@ async fn a_denied_client_is_told_so() {
     assert_eq!(checkpoint.ask(&["grant", "list"]).await[0]["grants"], json!([]));
 }
 
-/// The Inspector's command line: one run signs in, the next use its tokens.
+/// Runs the Inspector's command line: the first run signs in, the next ones use its tokens.
 async fn the_inspector(era: &str, tools: &Tools, checkpoint: &Checkpoint) -> Value {
     let shown = node::run("inspector", &tools.arguments(checkpoint.server(), &["--era", era])).await.worked().result;
     let runs = shown["runs"].as_array().unwrap_or_else(|| panic!("{shown:#}"));

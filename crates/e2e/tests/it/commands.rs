@@ -1,4 +1,4 @@
-//! The command line: what each command prints, what it keeps, how it fails.
+//! The command line: what each command prints and stores, and how it fails.
 
 mod administration;
 mod asking;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use sekisho_e2e::harness::{Finished, Process, binary};
 
-/// A command line of its own, on this data directory, run to its end with this on its standard input.
+/// Runs a command on this data directory to its end, with this text on its standard input.
 async fn sekisho(data: &std::path::Path, words: &[&str], input: &str) -> Finished {
     let mut command = Command::new(binary());
     command.env("SEKISHO_DATA_DIR", data).env("NO_COLOR", "1").env_remove("SEKISHO_LOG").args(words);
@@ -28,11 +28,11 @@ async fn sekisho(data: &std::path::Path, words: &[&str], input: &str) -> Finishe
     Finished { status, stdout: process.stdout().now(), stderr: process.stderr().now() }
 }
 
-/// How long a change may take to be felt where a file is watched.
+/// How long the change of a watched file may take to have an effect.
 const WATCHED: Duration = Duration::from_secs(20);
 
-/// A small MCP server as a shell script: it answers what the checkpoint asks at start, tells its environment as its
-/// only tool's description, and notes its process id in a file.
+/// Writes a small MCP server as a shell script: it answers the checkpoint's requests at start, returns its environment
+/// as the description of its only tool, and writes its process id to a file.
 fn script(folder: &std::path::Path, body: &str) -> String {
     use std::os::unix::fs::PermissionsExt as _;
     let path = folder.join("server.sh");

@@ -1,5 +1,5 @@
-//! The public conformance suites of the protocol, against an upstream as it is and through the checkpoint: what passes
-//! there passes here.
+//! The public conformance suites of the protocol, run directly against an upstream and through the checkpoint: whatever
+//! passes directly must pass through the checkpoint.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::clients::{OWNER, PASSWORD};
 
-/// Everything that the vocabulary has: the suites call every tool.
+/// All scopes, because the suites call every tool.
 const ALL: &str = "mcp:read mcp:write mcp:destructive";
 
-/// The upstream's tools, classed by the owner on the first consent as they are proposed; the ones that a suite brings
-/// up later do not matter.
+/// A checkpoint in front of the upstream. The owner accepts the proposed classes of its tools on the first consent
+/// page; tools that a suite adds later do not matter.
 async fn protected(upstream: &node::Serving) -> (Checkpoint, String) {
     let checkpoint =
         Checkpoint::http(&upstream.url).argument("--name").argument("suite").owner(OWNER, PASSWORD).start().await;
@@ -49,7 +49,7 @@ async fn nothing_is_lost(suite: &str, requirements: Option<&str>) {
     assert_eq!(report["lost"], json!([]), "what passes bare must pass through us: {report:#}\n{}", outcome.stderr);
     assert!(outcome.ok, "{report:#}\n{}", outcome.stderr);
     assert_eq!(report["passed"]["bare"], report["passed"]["through"], "{:#}", report["scenarios"]);
-    // A suite that stopped running would lose nothing either.
+    // A suite that no longer runs would lose nothing either, so there is a minimum.
     let passed = report["passed"]["through"].as_u64().unwrap_or_default();
     assert!(passed >= 20, "only {passed} scenarios passed: {:#}", report["scenarios"]);
     assert_eq!(report["alsoLost"], json!([]), "checks inside scenarios that fail bare anyway");
@@ -61,20 +61,20 @@ async fn conformance_0_1_loses_nothing_through_the_checkpoint() {
     nothing_is_lost("0.1", None).await;
 }
 
-/// TR-10, TR-50: what 2025-11-25 requires.
+/// TR-10, TR-50: the requirements of 2025-11-25.
 #[tokio::test(flavor = "multi_thread")]
 async fn conformance_0_2_loses_nothing_of_2025_11_25() {
     nothing_is_lost("0.2", Some("2025-11-25")).await;
 }
 
-/// TR-10, TR-12, TR-13, TR-16, TR-50: what 2026-07-28 requires.
+/// TR-10, TR-12, TR-13, TR-16, TR-50: the requirements of 2026-07-28.
 #[tokio::test(flavor = "multi_thread")]
 async fn conformance_0_2_loses_nothing_of_2026_07_28() {
     nothing_is_lost("0.2", Some("2026-07-28")).await;
 }
 
-/// AS-04, AS-06: the suite's own client, a real browser, our authorization server: metadata, and a code that becomes
-/// a token.
+/// AS-04, AS-06: the suite's own client, a real browser and our authorization server: metadata, and the exchange of a
+/// code for a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn conformance_of_the_authorization_server() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -104,7 +104,7 @@ async fn conformance_of_the_authorization_server() {
     }
 }
 
-/// Scenarios about what no client of ours does.
+/// Scenarios about features that our client does not have.
 const NOT_OURS: [&str; 4] = [
     // Skills (SEP-2640): documents for models, which a bridge passes on and does not read.
     "sep-2640-client-no-prefetch",
@@ -113,7 +113,7 @@ const NOT_OURS: [&str; 4] = [
     "sep-2640-client-verify-size",
 ];
 
-/// Each scenario by itself, through the bridge that `sekisho connect` is: its checks, and the client's own exit code.
+/// Runs each scenario separately, through the bridge of `sekisho connect`: its checks, and the exit code of the client.
 async fn the_client_passes(suite: &str, requirements: &str, at_least: usize) {
     let program = example("conformance").display().to_string();
     let names = node::run("conformance", &["--suite", suite, "--list"]).await.worked().result;
@@ -141,20 +141,20 @@ async fn our_client_passes_conformance_0_1() {
     the_client_passes("0.1", "2025-11-25", 22).await;
 }
 
-/// CL-01, CL-03, CL-11, CL-12, CL-14, CL-53, CL-55: what 2025-11-25 requires, and the extensions.
+/// CL-01, CL-03, CL-11, CL-12, CL-14, CL-53, CL-55: the requirements of 2025-11-25, and the extensions.
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_passes_conformance_0_2_in_2025_11_25() {
     the_client_passes("0.2", "2025-11-25", 24).await;
 }
 
-/// CL-09, CL-18, CL-25, CL-32, CL-33, CL-40, TR-33: what 2026-07-28 requires, and the extensions.
+/// CL-09, CL-18, CL-25, CL-32, CL-33, CL-40, TR-33: the requirements of 2026-07-28, and the extensions.
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_passes_conformance_0_2_in_2026_07_28() {
     the_client_passes("0.2", "2026-07-28", 36).await;
 }
 
-/// The way in of 2025-03-26, in both suites: no protected resource metadata, and the endpoints at the origin, with and without
-/// metadata there. The suites list them for that revision only.
+/// The login of 2025-03-26, in both suites: no protected resource metadata, and the endpoints at the origin, with and
+/// without metadata there. The suites list these scenarios for that revision only.
 #[tokio::test(flavor = "multi_thread")]
 async fn our_client_logs_in_to_servers_of_2025_03_26() {
     let program = example("conformance").display().to_string();

@@ -1,5 +1,5 @@
-//! `sekisho connect`: real clients that speak over standard input and output, at servers over HTTP that somebody
-//! protects: our checkpoint, and servers as others build them.
+//! `sekisho connect`: real clients over standard input and output, at protected servers over HTTP: our checkpoint, and
+//! servers that others built.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::clients::{BOTH_ERAS, EVERYTHING, OWNER, PASSWORD, Tools, everything_over_stdio, over_http};
 
-/// The arguments of a client program that goes through the bridge.
+/// Returns the arguments of a client program that uses the bridge.
 fn through(data: &Path, url: &str, tools: &Tools, options: &[&str]) -> Vec<String> {
     let (program, data) = (binary().display().to_string(), data.display().to_string());
     let mut all = tools.arguments(url, &[]);
@@ -25,7 +25,7 @@ fn texts(shown: &Value) -> Vec<String> {
     calls.iter().map(|call| call["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// The person logs in once and agrees to more once; the client only sees answers.
+/// The person logs in once and approves more scopes once; the client only sees results.
 async fn a_client_over_lines(program: &str, options: &[&str], tools: &Tools, checkpoint: &Checkpoint) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("client");
@@ -37,15 +37,15 @@ async fn a_client_over_lines(program: &str, options: &[&str], tools: &Tools, che
     }
     let grants = async || checkpoint.ask(&["grant", "list"]).await[0]["grants"].as_array().unwrap().len();
     assert_eq!(grants().await, 2, "once to come in, once to step up:\n{}", shown.stderr);
-    // Another client of the same person comes in without a browser.
+    // Another client of the same person is logged in without a browser.
     let again = node::run(program, &arguments).await.worked();
     assert_eq!(texts(&again.result), texts(&shown.result));
     assert_eq!(grants().await, 2, "nobody had to log in again:\n{}", again.stderr);
     shown.result
 }
 
-/// CL-01, CL-24, CL-25, ST-04: a client of 2025-11-25 that only speaks lines gets in, and beyond what it asked for at
-/// first.
+/// CL-01, CL-24, CL-25, ST-04: a client of 2025-11-25 that speaks only over lines is logged in, and later gets more
+/// scopes.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk1_over_lines_gets_in_and_steps_up() {
     let checkpoint = everything_over_stdio().await;
@@ -53,7 +53,7 @@ async fn sdk1_over_lines_gets_in_and_steps_up() {
     assert_eq!(texts(&shown), ["Echo: hello", "The sum of 1 and 2 is 3."]);
 }
 
-/// CL-01, CL-24, ST-07: the same in 2026-07-28, where everything is in the message and headers repeat it.
+/// CL-01, CL-24, ST-07: the same in 2026-07-28, where the message contains everything and headers repeat parts of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk2_over_lines_gets_in_in_the_newer_era() {
     let upstream = node::serve::<&str>("upstream", &[]).await;
@@ -62,7 +62,7 @@ async fn sdk2_over_lines_gets_in_in_the_newer_era() {
     assert_eq!(shown["protocol"], "2026-07-28");
 }
 
-/// ST-10, ST-11: a client that tries the newest revision first falls back through the bridge as it would without it.
+/// ST-10, ST-11: a client that tries the newest revision first falls back through the bridge as it does without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sdk2_over_lines_falls_back() {
     let everything = node::serve::<&str>("everything", &[]).await;
@@ -78,8 +78,8 @@ async fn stats(vendor: &node::Serving) -> Value {
     reqwest::get(url).await.unwrap().json().await.unwrap()
 }
 
-/// A server as others build them: npm `oidc-provider`, and the SDK's own server. Its stream is cut in the middle of a
-/// call, and the answer still comes.
+/// A server that others built: npm `oidc-provider`, and the SDK's own server. Its stream is cut in the middle of a
+/// call, and the answer still arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendors_server_is_reached_and_a_cut_stream_taken_up() {
     let vendor = node::serve::<&str>("vendor", &[]).await;
@@ -94,15 +94,15 @@ async fn a_vendors_server_is_reached_and_a_cut_stream_taken_up() {
     );
 }
 
-/// CL-38, CL-41: tokens end in the middle of a session, and two bridges that share a store refresh one
-/// after the other: no refresh token is used twice, and nobody has to log in again.
+/// CL-38, CL-41: tokens end during a session, and two bridges that share a store refresh one after the other: no
+/// refresh token is used twice, and nobody has to log in again.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_bridges_outlive_their_tokens_together() {
     let vendor = node::serve("vendor", &["--ttl", "20"]).await;
     let folder = tempfile::tempdir().unwrap();
     let first = node::run("client-sdk1", &through(folder.path(), &vendor.url, &VENDOR, &[])).await.worked();
     assert_eq!(texts(&first.result).len(), 2, "{}", first.stderr);
-    // Tokens are renewed half a minute before they end: with these, at every call.
+    // Tokens are renewed half a minute before they end: these, at every call.
     let nobody = Tools { permitted: VENDOR.permitted, refused: VENDOR.permitted };
     let arguments = through(folder.path(), &vendor.url, &nobody, &["--repeat", "4"]);
     let (one, other) = tokio::join!(node::run("client-sdk1", &arguments), node::run("client-sdk1", &arguments));
@@ -114,7 +114,7 @@ async fn two_bridges_outlive_their_tokens_together() {
     assert!(asked["refresh_token"].as_u64().unwrap() >= 1, "{asked}");
 }
 
-/// Where there is no browser, a client is told at once what its person can do, and does not hang.
+/// Without a browser, the client is told at once what its person can do, and does not hang.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_browser_the_client_is_told_what_to_do() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -126,7 +126,7 @@ async fn without_a_browser_the_client_is_told_what_to_do() {
     assert!(message.contains("sekisho login"), "{shown:#}");
 }
 
-/// `login`, `whoami`, `token` and `logout`: a token for scripts is the one that the person let in, and is over with it.
+/// `login`, `whoami`, `token` and `logout`: the token for scripts is the one from the person's login, and ends with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_has_a_token_until_its_person_logs_out() {
     let checkpoint = everything_over_stdio().await;
@@ -160,7 +160,7 @@ async fn a_script_has_a_token_until_its_person_logs_out() {
     assert_eq!(client.run(&["logout", checkpoint.server()]).await.status.code(), Some(1));
 }
 
-/// Plays a server whose authorization server sends people to this address.
+/// Starts a server whose authorization server names this authorization endpoint.
 async fn leading_to(endpoint: &str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -183,7 +183,7 @@ async fn leading_to(endpoint: &str) -> String {
     format!("{origin}/mcp")
 }
 
-/// Addresses that lead to no web page, or hold a command for whoever hands them to a shell.
+/// Returns URLs that do not lead to a web page, or contain a command for programs that pass them to a shell.
 fn hostile(command: &str) -> Vec<String> {
     let mut hostile: Vec<String> = [
         "javascript:alert(1)",
@@ -232,8 +232,8 @@ fn hostile(command: &str) -> Vec<String> {
     hostile
 }
 
-/// CL-46, CL-47, ATK-86: whatever an authorization server names as the place to log in, no command runs; what is no
-/// web page is refused, and what is one reaches the browser as one argument.
+/// CL-46, CL-47, ATK-86: whatever an authorization server names as its authorization endpoint, no command is run.
+/// Anything but a web page is refused, and a web page reaches the browser as one argument.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_authorization_url_runs_nothing() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -253,7 +253,7 @@ async fn a_hostile_authorization_url_runs_nothing() {
         assert!(!marker.exists() && !opened.exists(), "{endpoint:?}");
         assert!(!finished.stderr.contains('\u{1b}'), "{endpoint:?}: {:?}", finished.stderr);
     }
-    // What a URL may hold, and a shell would act on.
+    // Characters that a URL may contain, and that mean something to a shell.
     let marked = marker.display().to_string();
     for endpoint in
         ["https://h.example/$(touch${IFS}MARK)", "https://h.example/;touch${IFS}MARK;", "https://h.example/a&touch"]
@@ -266,7 +266,7 @@ async fn a_hostile_authorization_url_runs_nothing() {
             std::fs::read_to_string(&opened).ok().filter(|text| text.ends_with('\n'))
         })
         .await;
-        // The browser gets a page of ours, which sends it on.
+        // The browser gets a page of ours, which redirects it.
         assert!(seen.starts_with("1\nhttp://127.0.0.1:") && seen.lines().count() == 2, "{seen}");
         let stay = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let page = stay.get(seen.lines().nth(1).unwrap()).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! The pictures that are text: the real `mermaid` reads each of them, and a browser draws it.
+//! Diagrams as text: the real `mermaid` parses each of them, and a browser draws it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,9 +27,8 @@ fn has(labels: &[&str], wanted: &str) -> bool {
     labels.iter().any(|label| label.contains(wanted))
 }
 
-/// Pictures in a browser, as its fonts draw them: nothing leaves its room, nothing lies over anything else.
-///
-/// `kept` are there to be looked at, in `target/screenshots`.
+/// Measures diagrams in a browser with its fonts: nothing leaves its area, and nothing overlaps.
+/// If `kept` is set, screenshots are stored in `target/screenshots`.
 async fn measured(pictures: &[PathBuf], kept: bool) {
     let out = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("screenshots");
     std::fs::create_dir_all(&out).unwrap();
@@ -39,7 +38,7 @@ async fn measured(pictures: &[PathBuf], kept: bool) {
     assert!(outcome.ok, "{:#}\n{}", outcome.result["pictures"], outcome.stderr);
 }
 
-/// Every scene of the demo, attacks too, with the clauses on the arrows.
+/// Every scene of the demo, including attacks, with the clauses on the arrows.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scene_is_read_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,7 +72,7 @@ async fn every_scene_is_read_and_drawn() {
     }
 }
 
-/// What the doctor did; what the records say of a login, of a call and of a refused one; and the three sets.
+/// The exchanges of the doctor; the records of a login, of a call and of a refused one; and the three sets.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_done_is_read_and_drawn() {
     let checkpoint = everything_over_stdio().await;
@@ -125,14 +124,14 @@ async fn what_was_done_is_read_and_drawn() {
     assert!(has(&labels(&diagrams, "call.mmd"), "200 after"), "{diagrams:#}");
     assert!(has(&labels(&diagrams, "refused.mmd"), "403"), "{diagrams:#}");
     assert!(has(&labels(&diagrams, "doctor.mmd"), "RFC 9728"), "{diagrams:#}");
-    // No secret, and nothing of the arguments, is in any picture.
+    // No diagram contains a secret or an argument.
     for file in &files {
         let text = std::fs::read_to_string(file).unwrap();
         for secret in [tokens.access.as_str(), "CANARY-argument", "sks_", "eyJ"] {
             assert!(!text.contains(secret), "{}: {text}", file.display());
         }
     }
-    // What an operator does to the grant is part of its story.
+    // An operator's acts on the grant are part of its story.
     checkpoint.ask(&["grant", "revoke", alive["id"].as_str().unwrap()]).await;
     let ended = checkpoint.command(&["trace", alive["id"].as_str().unwrap()]).await;
     let diagrams = drawn(&[write("ended.mmd", &ended.stdout)]).await;
@@ -143,7 +142,7 @@ async fn what_was_done_is_read_and_drawn() {
     assert_eq!(checkpoint.command(&["trace", &unknown]).await.code(), Some(1));
 }
 
-/// A title that tries to be more than a title, the same for the same number.
+/// Returns a title with markup or syntax, always the same for the same number.
 fn hostile(seed: usize) -> String {
     const BITS: [&str; 24] = [
         "\"",
@@ -174,7 +173,7 @@ fn hostile(seed: usize) -> String {
     (0..1 + seed % 7).map(|at| BITS[(seed * 31 + at * at * 17 + at * 7) % BITS.len()]).collect::<Vec<_>>().join(" ")
 }
 
-/// A specification of hostile titles with links between them.
+/// Returns a specification of hostile titles with links between them.
 fn generated(seed: usize) -> String {
     (0..seed % 41)
         .map(|at| {
@@ -184,8 +183,8 @@ fn generated(seed: usize) -> String {
         .collect()
 }
 
-/// 200 specifications made to break a picture, and the documents of this project: `mermaid` reads and draws each of them,
-/// and in the browser's fonts nothing of the SVGs overlaps or leaves its box.
+/// 200 specifications made to break a diagram, and the documents of this project: `mermaid` parses and draws each of
+/// them, and with the browser's fonts nothing in the SVGs overlaps or leaves its box.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_specification_is_read_and_drawn() {
     let folder = tempfile::tempdir().unwrap();
@@ -231,7 +230,7 @@ async fn every_specification_is_read_and_drawn() {
             ));
         }
     }
-    // A few at a time: the browser has its own bound on how long it may take.
+    // A few at a time, because the browser has its own timeout.
     for some in diagrams.chunks(60) {
         let arguments: Vec<String> = some.iter().map(|file| file.display().to_string()).collect();
         let outcome = node::run("mermaid", &arguments).await;

@@ -1,12 +1,12 @@
-//! `sekisho doctor` at real servers: our checkpoint, and servers as others build them. Its reports are kept in
-//! docs/doctor.md; `UPDATE=1` writes them again.
+//! `sekisho doctor` at real servers: our checkpoint, and servers that others built. docs/doctor.md contains its
+//! reports; `UPDATE=1` writes them again.
 
 use sekisho_e2e::harness::{Outside, node};
 use serde_json::Value;
 
 use crate::clients::{OWNER, PASSWORD, everything_over_stdio};
 
-/// What a patient is examined with.
+/// The options for a complete examination.
 const WHOLE: [&str; 1] = ["--login"];
 
 async fn examined(url: &str, words: &[&str]) -> (Option<i32>, Value) {
@@ -28,7 +28,7 @@ fn traps(report: &Value) -> Vec<&str> {
     report["traps"].as_array().unwrap().iter().filter_map(|trap| trap["trap"].as_str()).collect()
 }
 
-/// Our own checkpoint meets every row that it shows: also from inside.
+/// Our own checkpoint meets every requirement that can be seen, also from inside.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_checkpoint_is_in_good_health() {
     let checkpoint = everything_over_stdio().await;
@@ -36,11 +36,11 @@ async fn the_checkpoint_is_in_good_health() {
     assert_eq!(standing(&report, "broken"), [""; 0], "{report:#}");
     assert_eq!(traps(&report), [""; 0]);
     assert_eq!(code, Some(0));
-    // A client that registered itself is shown a page where another would be sent back with an error.
+    // A client that registered itself gets an error page, where others would be redirected with an error.
     assert_eq!(standing(&report, "not_visible"), ["AS-18"], "{report:#}");
 }
 
-/// A server without a login is told so, and nothing about what it does not have.
+/// A server without a login gets that report, and no reports about what it therefore does not have.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unprotected_server_is_told_to_get_a_checkpoint() {
     let everything = node::serve::<&str>("everything", &[]).await;
@@ -50,7 +50,7 @@ async fn an_unprotected_server_is_told_to_get_a_checkpoint() {
     assert!(standing(&report, "broken").iter().all(|row| ["RS-13", "TR-02"].contains(row)), "{report:#}");
 }
 
-/// What is found at the example server of the SDK, at FastMCP and at our checkpoint stands in the documentation.
+/// The documentation contains the reports about the example server of the SDK, FastMCP and our checkpoint.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kept_reports_are_what_it_prints() {
     let checkpoint = everything_over_stdio().await;
@@ -86,7 +86,7 @@ These are its reports about three servers, as the tests make them (`UPDATE=1 car
 else.
 ";
 
-/// Ports differ from run to run.
+/// Replaces the ports, which differ in every run.
 fn steady(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -97,7 +97,7 @@ fn steady(text: &str) -> String {
         out.push_str(before);
         let digits = after.bytes().take_while(u8::is_ascii_digit).count();
         let (port, following) = after.split_at(digits);
-        // The one that nothing listens at is the same each time.
+        // The port at which nothing listens is always the same.
         out.push_str(if digits > 1 { "PORT" } else { port });
         rest = following;
     }

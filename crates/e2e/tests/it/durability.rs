@@ -1,4 +1,4 @@
-//! `kill -9` in the worst moments: what was acknowledged is there afterwards, and nothing counts twice.
+//! `kill -9` at the worst moments: everything acknowledged is there afterwards, and nothing counts twice.
 
 use std::time::Duration;
 
@@ -22,12 +22,13 @@ async fn started() -> (Checkpoint, Client) {
     (checkpoint, client)
 }
 
-/// When the kill comes in this round, after the request was sent: from at once to well after the answer.
+/// Returns how long after the request the kill comes in this round: from at once to well after the response.
 fn moment(round: u32) -> Duration {
     Duration::from_micros(u64::from(round * round) * 12)
 }
 
-/// Sends the token request and kills the checkpoint a moment later; the answer, if one came, and the restarted checkpoint.
+/// Sends the token request and kills the checkpoint a moment later. Returns the response, if one came, and the
+/// restarted checkpoint.
 async fn interrupted(
     checkpoint: Checkpoint,
     client: &Client,
@@ -61,7 +62,7 @@ async fn works(checkpoint: &Checkpoint, granted: &Granted) {
     assert_eq!(reply.status, 200, "an acknowledged token: {}", reply.text());
 }
 
-/// Every record is there once, in one unbroken row of numbers.
+/// Checks that every record is there once, with consecutive numbers.
 async fn records_are_whole(checkpoint: &Checkpoint) {
     let mut numbers: Vec<i64> = checkpoint.records().await.iter().map(|row| row["seq"].as_i64().unwrap()).collect();
     numbers.sort_unstable();
@@ -70,8 +71,8 @@ async fn records_are_whole(checkpoint: &Checkpoint) {
     assert_eq!(numbers.last().copied(), i64::try_from(numbers.len()).ok(), "a record is missing");
 }
 
-/// ATK-18, ATK-38, AS-21: a code that was being redeemed when the power went is redeemed once or not at all, and what
-/// was answered holds.
+/// ATK-18, ATK-38, AS-21: a code whose exchange was interrupted by a kill is redeemed once or not at all, and a
+/// response that was sent stays true.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_during_redemption_neither_doubles_nor_loses_a_grant() {
     let (mut checkpoint, client) = started().await;
@@ -117,8 +118,8 @@ async fn a_kill_during_redemption_neither_doubles_nor_loses_a_grant() {
     );
 }
 
-/// ATK-36, ATK-38, AS-13: a refresh that was under way when the power went can be asked for again and gives the same
-/// successor; what was rotated away stays so.
+/// ATK-36, ATK-38, AS-13: a refresh that was interrupted by a kill can be repeated and gives the same successor;
+/// replaced tokens stay invalid.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_during_refresh_loses_no_grant() {
     let (mut checkpoint, client) = started().await;
@@ -128,7 +129,7 @@ async fn a_kill_during_refresh_loses_no_grant() {
         let request = client.refreshing(&granted.refresh);
         let (again, answer) = interrupted(checkpoint, &client, &request, moment(round)).await;
         checkpoint = again;
-        // Within the window the same client gets the same successor, whether it saw the first answer or not.
+        // Within the grace period the same client gets the same successor, whether it got the first response or not.
         let retried = client.granted(&client.token(&request).await);
         match answer {
             Some(reply) => {
@@ -145,7 +146,7 @@ async fn a_kill_during_refresh_loses_no_grant() {
     }
     assert!(answered > 0 && silent > 0, "the kill never hit: {answered} answered, {silent} not");
     records_are_whole(&checkpoint).await;
-    // What was rotated away is not revived by any of the restarts.
+    // None of the restarts makes a replaced token valid again.
     let newest = client.granted(&client.token(&client.refreshing(&granted.refresh)).await);
     let newest = client.granted(&client.token(&client.refreshing(&newest.refresh)).await);
     let checkpoint = checkpoint.crash().await;
@@ -154,7 +155,7 @@ async fn a_kill_during_refresh_loses_no_grant() {
     drop(checkpoint);
 }
 
-/// ATK-19, ATK-38: a revocation that was acknowledged survives a kill in the same moment.
+/// ATK-19, ATK-38: an acknowledged revocation survives a kill at the same moment.
 #[tokio::test]
 async fn a_kill_after_a_revocation_revives_nothing() {
     let (mut checkpoint, client) = started().await;

@@ -1,4 +1,4 @@
-//! What the guard beside each program costs.
+//! The cost of the guard beside each program.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::clients::{OWNER, PASSWORD};
 
-/// What one guard may have in memory that it shares with nobody. Measured: 3.7 MB, of which 3.2 MB are tables of the
-/// binary that the loader fills in, and are smaller in a release; 9.5 MB with huge pages.
+/// How many bytes of memory one guard may have for itself. Measured: 3.7 MB, of which 3.2 MB are tables of the binary
+/// that the loader fills in, which are smaller in a release; 9.5 MB with huge pages.
 const PRIVATE_BYTES_MAX: u64 = 5 << 20;
 
-/// The guards that a process has started.
+/// Returns the guards that a process has started.
 fn guards(parent: u32) -> Vec<u32> {
     let numbers = std::fs::read_dir("/proc").unwrap().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -25,14 +25,15 @@ fn guards(parent: u32) -> Vec<u32> {
     numbers.filter(is_guard).collect()
 }
 
-/// Memory that belongs to one process alone. Pages of the binary's file are shared by all guards and us.
+/// Returns the memory that belongs to one process alone. All guards and the checkpoint share the pages of the binary's
+/// file.
 fn private_bytes(process: u32) -> u64 {
     let rollup = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
     let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
-/// Calls a program behind `run`, and gives the memory of its guards and what the program saw of its surroundings.
+/// Calls a program behind `run`. Returns the memory of its guards, and the environment that the program saw.
 async fn seen(folder: &Path, more: &[&str]) -> (Vec<u64>, String) {
     let (file, notes) = (folder.join("seen"), binary().display().to_string());
     let script = format!("{{ env; cat /proc/self/status; }} > {}; exec {notes} bundled notes", file.display());
@@ -50,8 +51,8 @@ async fn seen(folder: &Path, more: &[&str]) -> (Vec<u64>, String) {
     (guards.into_iter().map(private_bytes).collect(), std::fs::read_to_string(file).unwrap())
 }
 
-/// The sizing in docs/operate.md: a guard has a few megabytes of its own. Its program gets neither the variable that keeps them
-/// few nor what it does; one that the operator names, it gets.
+/// The sizing in docs/operate.md: a guard has a few megabytes of its own. Its program gets neither the variable that
+/// limits huge pages nor its effect, unless the operator names that variable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_has_little_memory_of_its_own() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What the records are for: a chain that shows what was done to it, advice, replay; and what goes out by itself.
+//! The uses of the records: a chain that shows manipulation, advice, replay; and what is sent out automatically.
 
 use std::path::Path;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn keep(checkpoint: &Checkpoint, token: &str, arguments: Value) -> Reply {
     ask(address(checkpoint), &call).await.unwrap()
 }
 
-/// What somebody does who has the database.
+/// Does what somebody with access to the database can do.
 fn sql(checkpoint: &Checkpoint, statements: &str) {
     let database = checkpoint.data_dir().join("sekisho.db");
     let script = format!(
@@ -66,8 +66,8 @@ fn lines(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// ATK-98: heads of the chain are kept in a second place, and show a tail that was cut off together with the head, which
-/// the chain alone does not.
+/// ATK-98: heads of the chain are stored in a second place. They show if the end was cut off together with the head,
+/// which the chain alone does not.
 #[tokio::test]
 async fn a_second_place_shows_what_was_cut_off() {
     let folder = tempfile::tempdir().unwrap();
@@ -91,14 +91,14 @@ async fn a_second_place_shows_what_was_cut_off() {
     let good = verify(&["--checkpoint", &name]).await;
     assert_eq!(good.code(), Some(0), "{}", good.stderr);
     assert!(good.stdout.contains("signed heads say"), "{}", good.stdout);
-    // One digit of a head.
+    // One digit of a head is changed.
     let forged = folder.path().join("forged.jsonl");
     let text = std::fs::read_to_string(&heads).unwrap();
     std::fs::write(&forged, text.replacen("\"seq\":", "\"seq\":1", 1)).unwrap();
     let refused = verify(&["--checkpoint", &forged.display().to_string()]).await;
     assert_eq!(refused.code(), Some(1));
     assert!(refused.stderr.contains("was changed"), "{}", refused.stderr);
-    // Whoever has the database cuts the tail off, and the head with it.
+    // Somebody with access to the database cuts off the end, and the head with it.
     sql(
         &checkpoint,
         "DELETE FROM audit WHERE place > (SELECT MIN(place) FROM audit);
@@ -111,8 +111,8 @@ async fn a_second_place_shows_what_was_cut_off() {
     }
 }
 
-/// Product §7: old records go and the rest is still a chain; arguments are read by whoever may, which goes on record;
-/// and a table of the records is text.
+/// Product §7: old records are pruned and the rest is still a chain; those who may can read arguments, which is
+/// recorded; and the table of the records is text.
 #[tokio::test]
 async fn records_are_pruned_read_and_exported() {
     let (checkpoint, _upstream) = started("").await;
@@ -125,7 +125,7 @@ async fn records_are_pruned_read_and_exported() {
         checkpoint.command(&["audit", "arguments", "rid_00000000000000000000000000000000"]).await.code(),
         Some(1)
     );
-    // The outcome comes with the next batch.
+    // The outcome is written with the next batch.
     let records = within(Duration::from_secs(10), "the outcome", async || {
         let records = checkpoint.records().await;
         let is_outcome =
@@ -142,7 +142,7 @@ async fn records_are_pruned_read_and_exported() {
     assert!(table.contains(",decision,"), "{table}");
     let pruned = checkpoint.command(&["audit", "prune", "--older-than", "1d"]).await;
     assert_eq!((pruned.code(), pruned.stdout.starts_with("0 records removed")), (Some(0), true), "{}", pruned.stderr);
-    // Until something is older than a second.
+    // Waits until a record is older than a second.
     within(Duration::from_secs(10), "something is pruned", async || {
         let pruned = checkpoint.command(&["audit", "prune", "--older-than", "1s"]).await;
         assert_eq!(pruned.code(), Some(0), "{}", pruned.stderr);
@@ -152,8 +152,8 @@ async fn records_are_pruned_read_and_exported() {
     assert_eq!(checkpoint.command(&["audit", "verify"]).await.code(), Some(0));
 }
 
-/// What `advise` proposes, applied as it stands, still passes `replay`; a policy that forbids what was used does not; and
-/// both are answered without a checkpoint that runs.
+/// The proposals of `advise`, used unchanged, pass `replay`; a policy that forbids calls that were made does not. Both
+/// commands work without a running checkpoint.
 #[tokio::test]
 async fn what_is_advised_breaks_nothing_that_was_used() {
     let (checkpoint, _upstream) = started("").await;
@@ -182,7 +182,7 @@ async fn what_is_advised_breaks_nothing_that_was_used() {
     assert_eq!(bounds["n"], json!({ "type": "integer", "minimum": 0, "maximum": 3 }));
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("advised.cedar"), proposal("policy").as_str().unwrap()).unwrap();
-    // The template, as it is printed, is a piece of configuration that `check` takes.
+    // The printed template is a piece of configuration that `check` accepts.
     let template = said.lines().skip_while(|line| !line.starts_with("[servers.up.templates"));
     let template: Vec<&str> = template.take_while(|line| !line.starts_with("# ") && !line.starts_with("//")).collect();
     let template = template.join("\n");
@@ -203,7 +203,7 @@ async fn what_is_advised_breaks_nothing_that_was_used() {
     std::fs::write(folder.path().join("strict.cedar"), "permit(").unwrap();
     assert_eq!(checkpoint.command(&["replay", "--policies", &policies]).await.code(), Some(2));
     std::fs::remove_file(folder.path().join("strict.cedar")).unwrap();
-    // The same questions, where nothing runs.
+    // The same questions, without a running instance.
     let config = checkpoint.configuration().display().to_string();
     let stopped = checkpoint.kill().await;
     let data_dir = stopped.data_dir().display().to_string();
@@ -215,8 +215,8 @@ async fn what_is_advised_breaks_nothing_that_was_used() {
     assert!(explained.stdout.starts_with("permit"), "{}", explained.stdout);
 }
 
-/// A rule whose `@id` only begins like the name of a loan is no loan: calls that it permitted are judged again, and a policy
-/// that would refuse them is found.
+/// A rule whose `@id` only begins like the name of a loan is not a loan: calls that it permitted are judged again, and
+/// a policy that would refuse them is reported.
 #[tokio::test]
 async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -242,7 +242,7 @@ async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     let stricter = replayed("stricter", "forbid(principal, action == Action::\"call\", resource);").await;
     assert_eq!(stricter.code(), Some(1), "{}", stricter.stdout);
     assert!(stricter.stdout.contains("would break: bob at up keep"), "{}", stricter.stdout);
-    // The names of loans and of other rules are taken.
+    // The names of loans and of other rules are reserved.
     for id in ["loan:desk", "owner", "servers.up.everyone"] {
         let taken =
             replayed(&id.replace(':', "-"), &format!("@id(\"{id}\") permit(principal, action, resource);")).await;
@@ -250,7 +250,7 @@ async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     }
 }
 
-/// A request for access goes out by a signed webhook, once, with the page on which it is answered.
+/// A request for access is announced by a signed webhook, once, with the page on which it is answered.
 #[tokio::test]
 async fn a_request_for_access_is_announced() {
     let (sender, mut heard) = mpsc::unbounded_channel();

@@ -1,4 +1,4 @@
-//! The real binary from outside: the story it tells, the clients and suites of others, the pages, attacks, losses.
+//! The real binary from outside: the demo's story, clients and suites of others, the pages, attacks, crashes.
 
 #[cfg(test)]
 mod attacks;

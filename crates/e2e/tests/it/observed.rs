@@ -1,4 +1,4 @@
-//! docs/clients.md says what real clients do; here some of its cells are seen again.
+//! docs/clients.md says what real clients do; these tests check some of its cells again.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// The cell of a client in one section of the page.
+/// Returns the cell of a client in one section of the page.
 fn cell(page: &str, section: &str, client: &str) -> String {
     let part = page.split("\n## ").find(|part| part.starts_with(section)).unwrap_or_else(|| panic!("no {section}"));
     let row = part.lines().find(|line| line.starts_with(&format!("| {client} | ")));
@@ -16,8 +16,8 @@ fn cell(page: &str, section: &str, client: &str) -> String {
     row.trim_start_matches(&format!("| {client} | ")).trim_end_matches(" |").replace("\\|", "|")
 }
 
-/// Decision 0070: what each client does at a refusal for want of scope, and what its model gets to see of a refusal by
-/// rights, is what the page says. The Rust SDK has a test of its own (`rmcp_client.rs`).
+/// Decision 0070: the page says how each client reacts to a refusal for lack of scope, and what its model sees of a
+/// refusal by rights. The Rust SDK has its own test (`rmcp_client.rs`).
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_meet_refusals_as_the_page_says() {
     let page = std::fs::read_to_string(node::root().join("docs/clients.md")).unwrap();
@@ -51,15 +51,15 @@ async fn clients_meet_refusals_as_the_page_says() {
             assert_eq!(seen[client][name].as_str().unwrap(), cell(&page, section, client), "{client}: {section}");
         }
     }
-    // What the decision is about: these hold a refresh token, and get to success by themselves.
+    // The subject of the decision: these clients have a refresh token, and succeed by themselves.
     for client in ["TypeScript SDK 1", "TypeScript SDK 2", "mcp-remote", "LangChain (JavaScript)"] {
         let told = seen[client]["insufficient_scope"].as_str().unwrap();
         assert!(told.contains("opens the page") && told.ends_with("is answered"), "{client}: {told}");
     }
 }
 
-/// RS-12, AS-03: an issuer's closing slash shuts out different clients in different directions (docs/clients.md, “Slash
-/// behind the issuer”): ours is published without one, and is the same text wherever a client may compare it.
+/// RS-12, AS-03: a slash at the end of an issuer excludes different clients in different ways (docs/clients.md, “Slash
+/// behind the issuer”). Our issuer is published without one, and has the same text wherever a client may compare it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_issuer_has_no_slash_and_one_spelling() {
     let checkpoint = Checkpoint::notes().owner("ada", PASSWORD).start().await;

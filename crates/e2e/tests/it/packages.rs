@@ -1,4 +1,4 @@
-//! Servers and bridges that others published and most people run: behind `run`, called by clients that others wrote.
+//! Widely used servers and bridges of others: behind `run`, called by clients that others wrote.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clients::{EVERYTHING, OWNER, PASSWORD};
 use crate::postgres::Database;
 
-/// A checkpoint before this program, and a token for these scopes.
+/// Starts a checkpoint in front of this program. Returns it with a token for these scopes.
 async fn before(words: Vec<String>, scopes: &str) -> (Checkpoint, String) {
     let checkpoint =
         Checkpoint::program(words).argument("--name").argument("package").owner(OWNER, PASSWORD).start().await;
@@ -22,7 +22,7 @@ fn names(shown: &Value) -> Vec<&str> {
     shown["tools"].as_array().unwrap_or_else(|| panic!("{shown:#}")).iter().filter_map(Value::as_str).collect()
 }
 
-/// The text that a client program of the 1.x or 2.x SDK shows of its one call.
+/// Returns the text that a client program of the 1.x or 2.x SDK shows of its single call.
 async fn called(program: &str, checkpoint: &Checkpoint, options: &[&str]) -> (Value, String) {
     let mut arguments = vec![checkpoint.server()];
     arguments.extend(options);
@@ -33,8 +33,8 @@ async fn called(program: &str, checkpoint: &Checkpoint, options: &[&str]) -> (Va
     (result, text)
 }
 
-/// Npm `@modelcontextprotocol/server-everything` 2025.4.8 speaks 2024-11-05 alone. Clients of newer revisions go down to
-/// it, as they do without us.
+/// Npm `@modelcontextprotocol/server-everything` 2025.4.8 speaks only 2024-11-05. Clients of newer revisions fall back
+/// to it, as they do without a checkpoint.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_of_2024_is_used_by_clients_of_today() {
     let words = node::package_stdio("everything-2024/dist/index.js", &[]);
@@ -81,7 +81,7 @@ async fn a_tool_of_server_postgres_reads_a_table() {
     let select = r#"query={"sql":"SELECT name FROM fish"}"#;
     let (shown, text) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", select]).await;
     assert!(text.contains("sanma"), "{shown:#}");
-    // It lets nobody write; and it is not asked with arguments that it does not take.
+    // The server permits no writes, and is not called with arguments that it does not declare.
     let insert = r#"query={"sql":"INSERT INTO fish VALUES ('iwashi')"}"#;
     let (refused, _) = called("client-sdk1", &checkpoint, &["--token", &token, "--call", insert]).await;
     assert!(refused.to_string().contains("read-only transaction"), "{refused:#}");
@@ -90,8 +90,7 @@ async fn a_tool_of_server_postgres_reads_a_table() {
     assert_eq!(database.ask("SELECT count(*) FROM fish").trim(), "1");
 }
 
-/// PyPI `mcp` 2.3 and `fastmcp` 4.2 keep to the era of the first message that they get. Each client has a child of its
-/// own era.
+/// PyPI `mcp` 2.3 and `fastmcp` 4.2 stay in the era of their first message. Each client gets a child of its own era.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_keeps_to_its_first_era_is_used_by_clients_of_both() {
     for kind in ["sdk", "fastmcp"] {
@@ -116,8 +115,8 @@ async fn a_program_that_keeps_to_its_first_era_is_used_by_clients_of_both() {
     }
 }
 
-/// Today's reference server has tools that it shows only to clients that can sample, elicit or list roots: the catalogue
-/// knows them, and a client that can do so calls them.
+/// Today's reference server shows some tools only to clients that support sampling, elicitation or roots: the catalogue
+/// contains them, and a client with these capabilities calls them.
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_for_clients_with_capabilities_are_in_the_catalogue() {
     let (checkpoint, _) = before(node::everything_stdio(), "tool:echo").await;
@@ -128,8 +127,9 @@ async fn tools_for_clients_with_capabilities_are_in_the_catalogue() {
     }
 }
 
-/// npm `mcp-remote` 0.15.1 repeats the method of every message in a header, `initialize` before any version among them, and
-/// the names of tools as well. It connects in each of its modes, save those that want the transport of 2024-11-05 first.
+/// npm `mcp-remote` 0.15.1 repeats the method of every message in a header, even that of `initialize` before any
+/// version, and the names of tools as well. It connects in each of its modes except those that want the transport of
+/// 2024-11-05 first.
 #[tokio::test(flavor = "multi_thread")]
 async fn mcp_remote_connects_in_each_of_its_modes() {
     let (checkpoint, token) = before(node::everything_stdio(), "tool:echo").await;
@@ -159,8 +159,8 @@ async fn mcp_remote_signs_in_by_itself() {
     assert_eq!(grants[0]["grants"].as_array().map(Vec::len), Some(1), "{grants:?}");
 }
 
-/// HTTP+SSE, the transport of 2024-11-05, is not served: `mcp-remote --transport sse-first` is told so by the status from
-/// which it turns to Streamable HTTP, and `sse-only`, which cannot turn, ends with it. What is wrong stands in the answer.
+/// HTTP+SSE, the transport of 2024-11-05, is not served. `mcp-remote --transport sse-first` gets a status at which it
+/// falls back to Streamable HTTP; `sse-only`, which cannot fall back, ends. The response says what is wrong.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_the_transport_of_2024_are_told_to_post() {
     let (checkpoint, token) = before(node::everything_stdio(), "tool:echo").await;
@@ -181,8 +181,8 @@ async fn clients_of_the_transport_of_2024_are_told_to_post() {
     assert!(message.contains("not HTTP+SSE") && message.contains("with POST"), "{message}");
 }
 
-/// B25: an upstream that compresses although `identity` was asked for is refused in a sentence that names the encoding and
-/// what to do, call by call, and at the start where it does so from the start.
+/// B25: if an upstream compresses although `identity` was asked for, the error names the encoding and what to do, at
+/// each call, and at the start if it compresses from the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_compresses_is_told_so_by_name() {
     let upstream = node::serve::<&str>("packed", &[]).await;
@@ -208,8 +208,8 @@ async fn an_upstream_that_compresses_is_told_so_by_name() {
     assert!(failed.stderr.contains("switch compression off"), "{}", failed.stderr);
 }
 
-/// PyPI `mcp` 2.3 in a session whose checkpoint is killed and started again: it calls and lists as if nothing had been. A
-/// program behind us has ended with us, and so have its sessions.
+/// PyPI `mcp` 2.3 in a session whose checkpoint is killed and started again: it calls and lists as before. A program
+/// behind the checkpoint has ended with it, and so have the program's sessions.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_client_goes_on_in_its_session_after_a_restart() {
     let upstream = node::serve::<&str>("upstream", &[]).await;
@@ -228,8 +228,8 @@ async fn a_python_client_goes_on_in_its_session_after_a_restart() {
     assert!(names(&shown).contains(&"test_simple_text"), "{shown:#}");
 }
 
-/// A tool that a server shows to one client and not to the checkpoint cannot be called; the owner reads of it, and when it was
-/// first seen, in the list of tools.
+/// A tool that a server shows to one client and not to the checkpoint cannot be called. The list of tools tells the
+/// owner about it, and when it was first seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_is_told_of_a_tool_that_only_a_client_is_shown() {
     let upstream = node::serve("partial", &["end-to-end"]).await;
@@ -248,8 +248,8 @@ async fn the_owner_is_told_of_a_tool_that_only_a_client_is_shown() {
     assert!(shown.contains("for_one_client: shown to a client and not to the checkpoint, first on "), "{shown}");
 }
 
-/// ATK-250: Node's `fetch` sends its body on while we refuse the request by its head. The refusal arrives, twenty times
-/// of twenty, and on pages as well as on calls.
+/// ATK-250: Node's `fetch` continues to send its body while we refuse the request by its head. The refusal arrives
+/// twenty times out of twenty, on pages as well as on calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_before_the_body_was_read_arrives() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -263,7 +263,7 @@ async fn a_refusal_before_the_body_was_read_arrives() {
     }
 }
 
-/// ATK-250: a body that is longer than anything we would read is not waited for, nor is one that does not come.
+/// ATK-250: the rest of a body is not read if it is longer than anything we would accept, or does not arrive.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_nobody_wants_is_read_within_a_bound() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -282,7 +282,7 @@ async fn a_body_that_nobody_wants_is_read_within_a_bound() {
     }
 }
 
-/// The same server with a slash at the end is the same resource, and its metadata names the one identifier.
+/// The server's URL with a slash at the end is the same resource, and its metadata name the one identifier.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slash_at_the_end_leads_to_the_same_resource() {
     let (checkpoint, token) = before(node::everything_stdio(), "tool:echo").await;
@@ -300,14 +300,14 @@ async fn a_slash_at_the_end_leads_to_the_same_resource() {
     let echo = r#"echo={"message":"hello"}"#;
     let shown = node::run("client-sdk1", &[slashed.as_str(), "--token", &token, "--call", echo]).await.worked().result;
     assert_eq!(shown["calls"][0]["result"]["content"][0]["text"], "Echo: hello", "{shown:#}");
-    // A client that was given it signs in there.
+    // A client that got the URL with the slash signs in there.
     let arguments = EVERYTHING.arguments(&slashed, &[]);
     let shown = node::run("client-sdk1", &arguments).await.worked().result;
     assert_eq!(shown["connected"], true, "{shown:#}");
 }
 
-/// A client that calls `127.0.0.1` where we are known as `localhost` is told where to go, before it begins a login that
-/// would not count.
+/// A client that calls `127.0.0.1`, when our host name is `localhost`, is told where to go before it begins a login
+/// that would not be valid.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_under_another_name_of_ours_is_told_the_right_one() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -327,12 +327,12 @@ async fn a_client_under_another_name_of_ours_is_told_the_right_one() {
     let shown = node::run("client-sdk1", &EVERYTHING.arguments(&other, &[])).await.worked().result;
     assert_eq!(shown["connected"], false, "{shown:#}");
     assert!(shown["error"].to_string().contains(checkpoint.server()), "{shown:#}");
-    // Who has a token of ours already is known under either name.
+    // A caller with a token of ours is recognised under either name.
     let answer = caller.post(&other).bearer(&tokens.access).json(&json!({})).send().await;
     assert_ne!(answer.status, 421, "{}", answer.text());
 }
 
-/// An upstream that is down when we start ends nothing: its server is not ready, which is said, and becomes so.
+/// If an upstream is down at our start, nothing ends: its server is reported as not ready, and becomes ready later.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_down_at_the_start_is_not_ready_and_becomes_so() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -357,7 +357,7 @@ async fn an_upstream_that_is_down_at_the_start_is_not_ready_and_becomes_so() {
     }
 }
 
-/// The Inspector's command line, in each of its eras, at a program that keeps to the first era it hears.
+/// The Inspector's command line, in each of its eras, at a program that stays in the era of its first message.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_inspector_uses_a_program_that_keeps_to_its_first_era() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 //! The pages as a person sees them: in a narrow and a wide window, light and dark, in both languages, without script.
-//! Contrast, keyboard, names and overflow are measured; the pictures are for looking at, in `target/screenshots`.
+//! Contrast, keyboard, names and overflow are measured; screenshots are in `target/screenshots`.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::clients::{OWNER, PASSWORD};
 use crate::commands::pinning;
 
-/// How a page is looked at.
+/// The views in which each page is checked.
 const VIEWS: [&[&str]; 4] = [
     &["--width", "360", "--lang", "en"],
     &["--width", "1280", "--lang", "ja"],
@@ -29,7 +29,8 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// One page in one view; what is measured must find nothing. `expected` are words of it in English and Japanese.
+/// Opens a page in one view; the measurements must find nothing. `expected` are texts on the page in English and
+/// Japanese.
 async fn look(name: &str, url: &str, options: &[&str], view: &[&str], expected: [&str; 2]) -> Value {
     let language = if view.contains(&"ja") { "ja" } else { "en" };
     let shade = if view.contains(&"--dark") { "dark" } else { "light" };
@@ -46,15 +47,15 @@ async fn look(name: &str, url: &str, options: &[&str], view: &[&str], expected: 
     );
     assert!(outcome.ok, "{name} in {view:?}: {:#}\n{}", seen["problems"], outcome.stderr);
     assert_eq!(seen["lang"], language, "{name}");
-    // That an error page comes with an error's status is no fault of the page.
+    // The browser complains about the status of an error page, which is intended.
     let complaints = seen["complaints"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let complaints: Vec<_> = complaints.filter(|text| !text.contains("responded with a status of 400")).collect();
     assert!(complaints.is_empty(), "the browser complains about {name}: {complaints:?}");
     seen
 }
 
-/// AS-35, AS-36: who asks, before anybody has signed in; and what stands there when the request is not to be trusted.
-/// The links are repeatable, so each view begins anew.
+/// AS-35, AS-36: the page that shows who asks, before anybody has signed in, and the page for an invalid request. The
+/// links can be used repeatedly, so each view begins anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_of_a_request_can_be_read_by_everybody() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -68,7 +69,7 @@ async fn the_pages_of_a_request_can_be_read_by_everybody() {
     }
 }
 
-/// The pages that everybody may open, and what is behind the sign-in.
+/// The pages that everybody may open, and the pages after signing in.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_without_a_request_can_be_read_by_everybody() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -104,7 +105,7 @@ async fn the_page_for_a_first_password_can_be_read_by_everybody() {
 
 const GRANT: [&str; 2] = ["Let this application in?", "このアプリケーションを通しますか？"];
 
-/// PX-03, AS-35: the page that grants, with the tools of a server that is new. Nobody decides, so it stays new.
+/// PX-03, AS-35: the page that grants, with the tools of a new server. Nobody decides here, so it stays new.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_consent_can_be_read_by_everybody() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -116,7 +117,7 @@ async fn the_first_consent_can_be_read_by_everybody() {
     }
 }
 
-/// PX-03, AS-35: every later time the page is the short one.
+/// PX-03, AS-35: at every later time the page is the short one.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_that_grants_can_be_read_by_everybody() {
     let checkpoint = Checkpoint::notes().owner(OWNER, PASSWORD).start().await;
@@ -129,17 +130,17 @@ async fn the_page_that_grants_can_be_read_by_everybody() {
     }
 }
 
-/// What a client says of itself.
+/// The metadata that a client registers.
 fn planner() -> Value {
     serde_json::json!({ "client_name": "Travel planner" })
 }
 
-/// Through the client page and the sign-in to the grant page.
+/// Goes through the client page and the sign-in to the grant page.
 async fn grant(name: &str, url: &str, view: &[&str], words: [&str; 2]) -> Value {
     look(name, url, &["--user", OWNER, "--password", PASSWORD], view, words).await
 }
 
-/// What the rules do not allow: the page that asks, the page of the owner who answers, what was lent.
+/// Access that the rules do not give: the page that requests it, the owner's page that answers, and the loan.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_about_access_can_be_read_by_everybody() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -170,7 +171,7 @@ async fn the_pages_about_access_can_be_read_by_everybody() {
     look("access-lent", &page, &owner, VIEWS[0], ["This is lent", "貸与中です"]).await;
 }
 
-/// A server of which two tools are of the new kind, at a checkpoint where a rule wants a yes to one of them.
+/// Two tools of this server are new, and a rule of the checkpoint demands approval for one of its tools.
 async fn with_an_approval() -> (Checkpoint, Upstream) {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let toml = format!(
@@ -188,7 +189,7 @@ async fn with_an_approval() -> (Checkpoint, Upstream) {
     (setup.start().await, upstream)
 }
 
-/// Product §4: the page on which a person approves one call, and the one on which a running task is widened.
+/// Product §4: the page on which a person approves a call, and the one on which a running task is extended.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_about_a_call_and_a_task_can_be_read_by_everybody() {
     let (checkpoint, _upstream) = with_an_approval().await;
@@ -213,7 +214,7 @@ async fn the_pages_about_a_call_and_a_task_can_be_read_by_everybody() {
     }
 }
 
-/// Product §7: the pages on which an auditor reads what happened, and the arguments that were kept.
+/// Product §7: the pages on which an auditor reads what happened, and the stored arguments.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_records_can_be_read_by_everybody_who_may() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -239,7 +240,7 @@ async fn the_records_can_be_read_by_everybody_who_may() {
     let exported = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let call = exported.map(|row| row["record"].clone()).find(|record| record["event"]["target"] == "look").unwrap();
     let call = format!("{records}/{}", call["request"].as_str().unwrap());
-    // One word that is wider than a telephone.
+    // One word that is wider than a phone's screen.
     assert_eq!(checkpoint.command(&["user", "add", &"n".repeat(64)]).await.code(), Some(0));
     for view in VIEWS {
         let seen = look("records", &auditor.behind_door(&records), &signed_in, view, ["What happened", "記録"]).await;
@@ -256,13 +257,14 @@ async fn the_records_can_be_read_by_everybody_who_may() {
     }
 }
 
-/// Product §4: what narrows a grant, unfolded: the tools, the tasks that the owner offers, and the three sets drawn.
+/// Product §4: the controls that narrow a grant, unfolded: the tools, the owner's tasks, and the diagram of the three
+/// sets.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_narrows_a_grant_can_be_read_by_everybody() {
     let (checkpoint, _upstream) = with_an_approval().await;
     let at = format!("{}/mcp/up", checkpoint.base_url());
     let agent = Agent::register_as(&at, &planner()).await;
-    // Somebody was there before: the tools are known.
+    // Somebody was approved before, so the tools are known.
     let tokens = agent.be_let_in(&mut Person::new(OWNER, PASSWORD), Some("mcp:read")).await;
     Mcp::new(&at, Revision::V2026_07_28, Some(&tokens.access)).tools().await;
     let url = agent.invite(Some("mcp:read mcp:write offline_access")).url;
@@ -274,7 +276,7 @@ async fn what_narrows_a_grant_can_be_read_by_everybody() {
     }
 }
 
-/// ATK-76: the page on which an owner sees what a server changed.
+/// ATK-76: the page on which an owner sees the changes of a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_held_tools_can_be_read_by_everybody() {
     let folder = tempfile::tempdir().unwrap();

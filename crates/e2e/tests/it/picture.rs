@@ -1,21 +1,22 @@
-//! What was shown, as text that is the same at every run.
+//! Turns what was shown into text that is the same in every run.
 
 use sekisho_e2e::harness::Checkpoint;
 use serde_json::{Map, Value};
 
-/// A value as text: members sorted, whatever features other crates turn on; what differs from run to run replaced.
+/// Returns a value as text, with sorted members, whatever features other crates enable. Everything that differs between
+/// runs is replaced.
 pub(crate) fn steady(value: &Value, checkpoint: &Checkpoint) -> String {
     let text = serde_json::to_string_pretty(&sorted(value)).expect("JSON can be written");
     steady_text(&text, checkpoint)
 }
 
-/// The same for text.
+/// Does the same for a text.
 pub(crate) fn steady_text(text: &str, checkpoint: &Checkpoint) -> String {
     let text = text.replace(checkpoint.base_url(), "http://localhost:PORT");
     without_ids(&text)
 }
 
-/// Our ids replaced by their prefixes: `req_0198…` becomes `req_…`.
+/// Replaces our ids with their prefixes: `req_0198…` becomes `req_…`.
 pub(crate) fn without_ids(text: &str) -> String {
     let mut parts = text.split('_');
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -23,7 +24,7 @@ pub(crate) fn without_ids(text: &str) -> String {
         let prefixed = plain.ends_with(|character: char| character.is_ascii_lowercase());
         let rest = part.trim_start_matches(|character: char| character.is_ascii_alphanumeric());
         let id = part.strip_suffix(rest).unwrap_or(part);
-        // ULIDs and hexadecimal UUIDs; words of a snake_case name are shorter and hold no digit.
+        // ULIDs and hexadecimal UUIDs. Words of a snake_case name are shorter and contain no digit.
         let random = id.len() >= 20 && id.bytes().any(|byte| byte.is_ascii_digit());
         plain.push('_');
         plain.push_str(if prefixed && random { "…" } else { id });

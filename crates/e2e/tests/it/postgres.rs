@@ -13,7 +13,7 @@ use sekisho_e2e::harness::{Checkpoint, Person};
 const PASSWORD: &str = "correct horse battery staple";
 const UP: &str = "/mcp/up";
 
-/// A database of its own in the PostgreSQL that `SEKISHO_TEST_POSTGRES` names; dropped with this value.
+/// A separate database in the PostgreSQL that `SEKISHO_TEST_POSTGRES` names. It is dropped with this value.
 pub(crate) struct Database {
     base: String,
     name: String,
@@ -32,14 +32,14 @@ impl Database {
         Self { base, name }
     }
 
-    /// Its URL.
+    /// Returns its URL.
     pub(crate) fn url(&self) -> String {
         let (head, query) = self.base.split_once('?').unwrap_or((&self.base, ""));
         let server = head.rsplit_once('/').expect("a URL that names a database").0;
         format!("{server}/{}?{query}", self.name)
     }
 
-    /// What `psql` prints of this.
+    /// Returns the output of `psql` for this statement.
     pub(crate) fn ask(&self, sql: &str) -> String {
         psql(&self.url(), sql)
     }
@@ -79,7 +79,7 @@ async fn call(checkpoint: &Checkpoint, token: &str, name: &str) -> Reply {
     ask(address, &tool(UP, token, name)).await.expect("an answer")
 }
 
-/// Calls until the change is felt: within a second.
+/// Calls until the change has taken effect, which must happen within a second.
 async fn felt(checkpoint: &Checkpoint, token: &str, name: &str, status: u16) -> Reply {
     within(Duration::from_secs(1), &format!("{status} for {name}"), async || {
         let reply = call(checkpoint, token, name).await;
@@ -88,7 +88,7 @@ async fn felt(checkpoint: &Checkpoint, token: &str, name: &str, status: u16) -> 
     .await
 }
 
-/// Sign in, consent, call, task, approval, restart and revocation, with everything in PostgreSQL and nothing beside it.
+/// Sign in, consent, call, task, approval, restart and revocation, with all data in PostgreSQL and none beside it.
 #[tokio::test]
 async fn the_whole_story_is_kept_in_postgresql() {
     let database = Database::create();
@@ -103,7 +103,7 @@ async fn the_whole_story_is_kept_in_postgresql() {
         client.be_granted(&format!("{}{UP}", checkpoint.base_url()), "mcp:read mcp:write", "alice", PASSWORD).await;
     assert_eq!(call(&checkpoint, &granted.access, "look").await.status, 200);
 
-    // A task bounds what was granted, and its budget is counted there.
+    // A task restricts the grant, and its budget is counted in the database.
     let grant = granted.claim("grant").as_str().unwrap().to_owned();
     let task = checkpoint
         .ask(&["task", "start", "--grant", &grant, "--purpose", "look", "--tool", "look", "--calls", "1"])
@@ -116,14 +116,14 @@ async fn the_whole_story_is_kept_in_postgresql() {
     felt(&checkpoint, &granted.access, "look", 401).await;
     let fresh = client.granted(&client.token(&client.refreshing(&granted.refresh)).await);
 
-    // One call is approved, once, by the person whose grant it is.
+    // One call is approved, once, by the person who gave the grant.
     let asked = call(&checkpoint, &fresh.access, "keep").await.json();
     let url = asked["result"]["_meta"]["io.sekisho/refusal"]["remedy"]["url"].as_str().unwrap().to_owned();
     assert_eq!(Person::new("alice", PASSWORD).say_yes(&url).await.status, 200);
     assert_ne!(call(&checkpoint, &fresh.access, "keep").await.json()["result"]["isError"], true);
     assert_eq!(call(&checkpoint, &fresh.access, "keep").await.json()["result"]["isError"], true);
 
-    // After a restart it is all there, and the commands find the database without the configuration.
+    // After a restart all data is there, and the commands find the database without the configuration.
     let records = checkpoint.records().await.len();
     let checkpoint = checkpoint.crash().await;
     assert!(checkpoint.records().await.len() >= records);
@@ -141,8 +141,8 @@ async fn the_whole_story_is_kept_in_postgresql() {
     assert!(database.count("users") == 1 && database.count("grants") == 1);
 }
 
-/// A folder keeps to its database; a database that is not there, or that another key was used with, is said without the
-/// password in its URL.
+/// A folder belongs to its database. If a database does not exist, or was used with another key, the error does not
+/// contain the password in its URL.
 #[tokio::test]
 async fn another_database_is_not_taken_by_mistake() {
     let database = Database::create();
@@ -175,7 +175,7 @@ async fn another_database_is_not_taken_by_mistake() {
     let refused = other.fail().await;
     assert_eq!(refused.code(), Some(3), "{}", refused.stderr);
     assert!(refused.stderr.contains("is the key it was first used with"), "{}", refused.stderr);
-    // A folder with a SQLite database takes no other one.
+    // A folder with a SQLite database accepts no other database.
     let sqlite = Checkpoint::configured(&toml(&upstream, &database.url())).owner("alice", PASSWORD);
     std::fs::create_dir(sqlite.folder().join("rules")).unwrap();
     let refused = sqlite.fail().await;

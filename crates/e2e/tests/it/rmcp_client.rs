@@ -14,7 +14,7 @@ use crate::picture::steady;
 
 type Client = RunningService<RoleClient, ClientConfig>;
 
-/// Discovery, registration, a person in Chromium, the code.
+/// Does discovery, registration, approval by a person in Chromium, and the exchange of the code.
 async fn authorized(checkpoint: &Checkpoint, tools: &Tools) -> AuthorizationManager {
     let mut oauth = OAuthState::new(checkpoint.server(), None).await.expect("a URL");
     let request =
@@ -37,7 +37,7 @@ async fn connected(checkpoint: &Checkpoint, manager: AuthorizationManager, lifec
     ClientConfig::default().serve_with_lifecycle(transport, lifecycle).await.expect("the server is met")
 }
 
-/// rmcp wants a client of its own library, and one that asks no proxy.
+/// Returns a client of rmcp's own version of the library, which uses no proxy.
 fn rmcp_reqwest() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().expect("a client can be made")
 }
@@ -48,7 +48,7 @@ async fn call(client: &Client, (name, arguments): (&'static str, &str)) -> Resul
     Ok(serde_json::to_value(result).expect("a result is JSON"))
 }
 
-/// What the library lets its caller see of an error.
+/// Returns what the library shows its caller of an error.
 fn described(error: &ServiceError) -> Value {
     let mut causes = Vec::new();
     let mut cause = std::error::Error::source(error);

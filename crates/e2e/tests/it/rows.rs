@@ -1,5 +1,5 @@
-//! Every row of the decision table, through the real binary, as clients that others wrote see it: one of each revision.
-//! What each shows is kept as a snapshot, for that is what its model gets to see.
+//! Every row of the decision table, with the real binary, as clients of others see it: one client for each revision. A
+//! snapshot keeps what each shows, because its model sees the same.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::picture::steady;
 
 const PASSWORD: &str = "correct horse battery staple";
-/// Tools of the upstream, each standing in another row.
+/// Tools of the upstream, each in another row of the table.
 const PERMITTED: &str = "test_simple_text";
 const NOT_A_RIGHT: &str = "test_error_handling";
 const NOT_NEEDED: &str = "test_image_content";
@@ -67,7 +67,7 @@ async fn let_in(checkpoint: &Checkpoint, scope: &str) -> Granted {
     client.be_granted(&resource(checkpoint), scope, "bob", PASSWORD).await
 }
 
-/// A client that somebody else wrote, with a token of ours.
+/// A client that others wrote, with a token of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Program {
     Rmcp,
@@ -84,7 +84,7 @@ impl Program {
         }
     }
 
-    /// Makes these calls, in this order; what it lets its caller see of each.
+    /// Makes these calls in this order. Returns what the client shows its caller of each.
     async fn calls(self, checkpoint: &Checkpoint, token: &str, calls: &[(&str, Value)]) -> Vec<Value> {
         match self {
             Self::Rmcp => rmcp_calls(checkpoint, token, calls).await,
@@ -132,7 +132,7 @@ async fn rmcp_calls(checkpoint: &Checkpoint, token: &str, calls: &[(&str, Value)
     shown
 }
 
-/// Calls of ours until the task is felt; then the clients of others call.
+/// Calls until the task has taken effect; then the clients of others call.
 async fn bound(checkpoint: &Checkpoint, granted: &Granted, tools: &[&str]) -> String {
     let grant = granted.claim("grant").as_str().unwrap().to_owned();
     let mut words = vec!["task", "start", "--grant", &grant, "--purpose", "look around"];
@@ -148,7 +148,7 @@ async fn bound(checkpoint: &Checkpoint, granted: &Granted, tools: &[&str]) -> St
     id
 }
 
-/// The first link of this kind in what was shown.
+/// Returns the first link of this kind in what was shown.
 fn link(shown: &Value, kind: &str) -> Option<String> {
     let text = shown.to_string();
     let at = text.find(kind)?;
@@ -167,7 +167,7 @@ async fn every_row(program: Program) {
     let shown = program.calls(&checkpoint, &granted.access, &calls).await;
     let [permitted, rights, need, grant, asked] = &shown[..] else { panic!("{shown:#?}") };
     assert!(permitted["error"].is_null() && permitted["result"]["isError"] != true, "{permitted:#}");
-    // Whatever a client makes of a refusal, its reason is there, and the page where there is one.
+    // However a client shows a refusal, its reason is there, and the page if there is one.
     for (refused, reason, page) in [
         (rights, "the user may not use it", Some("/access/")),
         (need, "is not part of the task “look around”", Some("/tasks/")),
@@ -177,13 +177,13 @@ async fn every_row(program: Program) {
         assert!(text.contains(reason), "{refused:#}");
         assert!(page.is_none_or(|page| text.contains(page)), "{refused:#}");
     }
-    // A step-up is the protocol's own: libraries say it in their words, by the challenge.
+    // A step-up is part of the protocol: libraries describe it in their own words, from the challenge.
     let step_up = grant.to_string().to_lowercase();
     assert!(step_up.contains("insufficient scope") || step_up.contains("was not granted"), "{grant:#}");
     let picture = json!({ "revision": program.revision(), "calls": shown });
     insta::assert_snapshot!(format!("rows_{}", program.revision()), steady(&picture, &checkpoint));
 
-    // Approval, then success; with other arguments it is asked for anew.
+    // Approval, then success; other arguments need a new approval.
     let page = link(asked, "/approvals/").unwrap_or_else(|| panic!("{asked:#}"));
     assert_eq!(Person::new("bob", PASSWORD).say_yes(&page).await.status, 200);
     let calls = [(ASKED, json!({ "other": 1 })), (ASKED, json!({})), (ASKED, json!({}))];
@@ -196,7 +196,7 @@ async fn every_row(program: Program) {
     let shown = program.calls(&checkpoint, &more.access, &[(NOT_GRANTED, json!({}))]).await;
     assert!(shown[0]["error"].is_null() && shown[0]["result"]["isError"] != true, "{shown:#?}");
 
-    // Lent for a while, and over: only for what was asked, through this client.
+    // A loan for a limited time: only for what was requested, and only through this client.
     let owner_may = let_in(&checkpoint, "tool:test_error_handling mcp:read").await;
     let refused = program.calls(&checkpoint, &owner_may.access, &[(NOT_A_RIGHT, json!({}))]).await;
     let page = link(&refused[0], "/access/").unwrap();
@@ -235,7 +235,8 @@ async fn every_row_of_the_table_reaches_a_client_of_the_newest_revision() {
     every_row(Program::Sdk2).await;
 }
 
-/// Product §4, Tasks without the client's help: a client that knows nothing of tasks works inside one, however it began.
+/// Product §4, Tasks without the client's help: a client without support for tasks works inside one, however it was
+/// started.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_knows_nothing_of_tasks_works_inside_one() {
     let upstream = node::serve::<&str>("upstream", &[]).await;

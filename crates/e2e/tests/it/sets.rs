@@ -1,4 +1,4 @@
-//! The three sets through the real binary: policies, tasks in each of their ways, budgets across a crash, approvals.
+//! The three sets in the real binary: policies, the different kinds of tasks, budgets across a crash, approvals.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ async fn call(checkpoint: &Checkpoint, token: &str, name: &str) -> Reply {
     ask(address(checkpoint), &tool(UP, token, name)).await.unwrap()
 }
 
-/// Calls until the change is felt: within a second.
+/// Calls until the change has taken effect, which must happen within a second.
 async fn felt(checkpoint: &Checkpoint, token: &str, name: &str, status: u16) -> Reply {
     within(Duration::from_secs(1), &format!("{status} for {name}"), async || {
         let reply = call(checkpoint, token, name).await;
@@ -60,8 +60,8 @@ fn refusal(reply: &Reply) -> Value {
     reply.json()["error"]["data"].clone()
 }
 
-/// A task begins on a live session by the command line, is felt by the token that is there, is listed, ends, and the
-/// grant is free again once it is resumed: the client then refreshes by itself.
+/// An operator starts a task on a live session at the command line. It restricts the existing token, is listed, and
+/// ends; the grant is unrestricted again after it is resumed, and the client then refreshes by itself.
 #[tokio::test]
 async fn an_operator_begins_and_ends_a_task() {
     let (checkpoint, upstream) = started().await;
@@ -91,7 +91,7 @@ async fn an_operator_begins_and_ends_a_task() {
     assert_eq!(call(&checkpoint, &fresh.access, "keep").await.status, 200);
 }
 
-/// What an owner offers on the grant page can be begun by its name at the command line, and bound further there.
+/// A task that an owner offers on the grant page can be started by its name at the command line, with further bounds.
 #[tokio::test]
 async fn an_operator_begins_what_the_configuration_offers() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -115,8 +115,8 @@ async fn an_operator_begins_what_the_configuration_offers() {
     assert_eq!(definition["expires_in"], 60, "{task}");
 }
 
-/// RFC 9396: a task that the client declares is shown, agreed to, begins with the grant, and is told in the token
-/// response; what is unknown, broken or for another server is refused as such.
+/// RFC 9396: a task that the client declares is shown, approved, starts with the grant, and is in the token response;
+/// one that is unknown, invalid or for another server is refused with an error that says so.
 #[tokio::test]
 async fn a_client_declares_a_task() {
     let (checkpoint, _upstream) = started().await;
@@ -151,8 +151,8 @@ async fn a_client_declares_a_task() {
     }
 }
 
-/// 32 calls at once on a budget of 10, and `kill -9` in the middle, fifty times: never more than 10 effects, and what is
-/// left is 10 less what was counted, which is at least what had an effect.
+/// 32 simultaneous calls on a budget of 10, and `kill -9` in the middle, fifty times: there are never more than 10
+/// effects, and the budget counts at least as many calls as had an effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_during_budgeted_calls_never_overspends() {
     const ROUNDS: u32 = 50;
@@ -163,7 +163,7 @@ async fn a_kill_during_budgeted_calls_never_overspends() {
     for round in 0..ROUNDS {
         let access = granted.access.clone();
         let task = start_task(&checkpoint, &granted, &["--tool", "look", "--tool", "keep", "--calls", "10"]).await;
-        // The news of the task is there once what it does not need is refused.
+        // The task is in effect when a tool that it does not need is refused.
         felt(&checkpoint, &access, "wipe", 403).await;
         upstream.forget();
         let (done, mut answered) = tokio::sync::mpsc::unbounded_channel();
@@ -177,7 +177,7 @@ async fn a_kill_during_budgeted_calls_never_overspends() {
             })
         });
         let calls: Vec<_> = calls.collect();
-        // From before the first answer to after the last, in every speed of the machine.
+        // The kill comes at every moment from before the first response to after the last, however fast the machine is.
         for _ in 0..round % (CALLS + 1) {
             answered.recv().await;
         }
@@ -203,11 +203,12 @@ async fn a_kill_during_budgeted_calls_never_overspends() {
         }
         checkpoint.ask(&["task", "finish", &task]).await;
     }
-    // Both sides of the kill were seen; otherwise the moments were chosen badly.
+    // Both outcomes have to occur; otherwise the moments of the kills were badly chosen.
     assert!(fewer > 0 && all > 0, "{fewer} rounds were cut short, {all} were not");
 }
 
-/// Product §4: a rule wants a person's yes; the page shows the very call; the yes is for the one who was asked.
+/// Product §4: a rule demands a person's approval; the page shows exactly the call; only the person who was asked can
+/// approve.
 #[tokio::test]
 async fn a_person_approves_one_call() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -222,7 +223,7 @@ async fn a_person_approves_one_call() {
     assert_eq!(asked.status, 200, "{}", asked.text());
     let url = asked.json()["result"]["_meta"]["io.sekisho/refusal"]["remedy"]["url"].as_str().unwrap().to_owned();
     assert!(upstream.calls().is_empty());
-    // Somebody else finds nothing there, and changes nothing.
+    // Another user finds nothing there, and can change nothing.
     let mut bob = Person::new("bob", PASSWORD);
     assert_eq!(bob.say_yes(&url).await.status, 404);
     assert_eq!(call(&checkpoint, &granted.access, "keep").await.json()["result"]["isError"], true);
@@ -234,7 +235,8 @@ async fn a_person_approves_one_call() {
     assert_eq!(call(&checkpoint, &granted.access, "keep").await.json()["result"]["isError"], true);
 }
 
-/// Rights are files: a mistake is shown with its line and changes nothing; what is good is taken over while it runs.
+/// Rights are files: a mistake is reported with its line and changes nothing; a valid change takes effect while it
+/// runs.
 #[tokio::test]
 async fn policies_are_taken_over_while_it_runs() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -277,8 +279,8 @@ async fn policies_are_taken_over_while_it_runs() {
     assert!(recorded.stdout.contains("no-looking"), "{}", recorded.stdout);
 }
 
-/// Product §4, ATK-70: what rights refuse is asked for by the link of the refusal, lent to one client for a time, and gone at
-/// once when it is taken back; the link tells nobody else anything, and nothing of whether there is such a tool.
+/// Product §4, ATK-70: access that rights refuse is requested by the refusal's link, lent to one client for a time, and
+/// ends at once when it is taken back. The link tells nobody else anything, not even whether there is such a tool.
 #[tokio::test]
 async fn access_is_asked_for_lent_and_taken_back() {
     let (checkpoint, upstream) = started().await;

@@ -1,4 +1,4 @@
-//! The demo: the first thing that anybody runs.
+//! The demo, which is the first thing that a new user runs.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,13 +24,13 @@ const SCENES: [&str; 12] = [
     "revocation",
 ];
 
-/// Where the demo's output is kept for the README; written again with `UPDATE=1`.
+/// The file with the demo's output for the README; `UPDATE=1` writes it again.
 const KEPT: &str = "docs/demo.txt";
 
 async fn demo(arguments: &[&str]) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary());
-    // The demo has a folder of its own: a data directory that cannot be used must not matter.
+    // The demo has its own folder, so an unusable data directory must not matter.
     command
         .args(["demo", "--once"])
         .args(arguments)
@@ -45,7 +45,7 @@ async fn demo(arguments: &[&str]) -> (String, String) {
     (stdout, stderr)
 }
 
-/// RS-19, RS-28, RS-39, AS-30: every step of the story goes as it should, and only then the exit code is 0.
+/// RS-19, RS-28, RS-39, AS-30: the exit code is 0 only if every step of the story has the expected outcome.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_tells_its_story_to_the_end() {
     let (stdout, _) = demo(&["--json"]).await;
@@ -59,7 +59,7 @@ async fn the_demo_tells_its_story_to_the_end() {
     assert!(steps.len() >= 20, "{stdout}");
 }
 
-/// RS-38: each scene is written as a diagram, with its exchange, in which no secret stands.
+/// RS-38: each scene is written as a diagram of its exchange, without any secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_scene_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ async fn every_scene_is_drawn() {
     }
 }
 
-/// One scene can be played alone, and a wrong name says which there are.
+/// One scene can be played alone; for a wrong name, the error lists the scenes.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_scene_can_be_played_alone() {
     let (stdout, _) = demo(&["--scene", "audience"]).await;
@@ -90,7 +90,7 @@ async fn one_scene_can_be_played_alone() {
     );
 }
 
-/// The README shows what the demo really prints. `UPDATE=1` writes it again.
+/// The README shows the real output of the demo. `UPDATE=1` writes it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kept_output_of_the_demo_is_what_it_prints() {
     let (stdout, _) = demo(&[]).await;
@@ -104,7 +104,7 @@ async fn the_kept_output_of_the_demo_is_what_it_prints() {
         printed,
         "the demo prints something else now: run this test with UPDATE=1 and read the difference"
     );
-    // Where a README shows it, it shows all of it.
+    // If a README shows the output, it shows all of it.
     for readme in ["README.md", "README.ja.md"] {
         let readme = read(&node::root().join(readme));
         let first = printed.lines().next().unwrap();
@@ -116,7 +116,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// `localhost:41234` becomes `localhost:PORT`.
+/// Replaces `localhost:41234` with `localhost:PORT`.
 fn without_ports(text: &str) -> String {
     let mut parts = text.split("localhost:");
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -126,7 +126,7 @@ fn without_ports(text: &str) -> String {
     plain
 }
 
-/// A light reading of Mermaid's sequence diagrams: every line is one of the forms we know, every party is declared.
+/// Parses Mermaid's sequence diagrams roughly: every line has a known form, and every party is declared.
 fn check_sequence(diagram: &str) {
     let mut lines = diagram.lines().skip_while(|line| *line != "sequenceDiagram");
     assert_eq!(lines.next(), Some("sequenceDiagram"), "{diagram}");
@@ -148,7 +148,7 @@ fn check_sequence(diagram: &str) {
                 [from, to].iter().all(|party| parties.iter().any(|known| known == party)),
                 "nobody is called that: {line}"
             );
-            // A semicolon would end the statement; `#59;` and the like are how Mermaid writes one.
+            // A semicolon would end the statement; Mermaid writes it as `#59;`.
             let plain: String =
                 label.split('#').map(|part| part.split_once(';').map_or(part, |(_, rest)| rest)).collect();
             assert!(!label.is_empty() && !plain.contains(';'), "{line}");

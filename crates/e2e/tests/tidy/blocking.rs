@@ -1,11 +1,13 @@
-//! No call that may block stands where it could hold up a worker: what may is listed here, with the reason.
+//! No call that may block is used where it could delay other tasks: the permitted ones are listed here, with the
+//! reason.
 //!
-//! A worker of the runtime that waits in the kernel answers nobody, and on one core it is the only one. So files, sockets,
-//! processes and terminals are reached through tokio, or beside the tasks (`os::beside`, `spawn_blocking`, a thread).
+//! A worker thread of the runtime that waits in the kernel runs no other task, and on one core it is the only one. So
+//! files, sockets, processes and terminals are used through tokio, or outside the workers (`os::beside`,
+//! `spawn_blocking`, a thread).
 
 use crate::sources::{files, root};
 
-/// How calls that block are written.
+/// Calls that block, as they are written.
 const BLOCKING: [&str; 22] = [
     "std::fs::",
     "File::open",
@@ -36,7 +38,7 @@ const COMMAND: &str = "of a command that serves nobody";
 const THREAD: &str = "in a thread of its own";
 const BESIDE: &str = "called through `os::beside` or `spawn_blocking`";
 
-/// Where they may stand: a file (or everything below a folder), how the call is written, why.
+/// Where they are permitted: a file (or everything below a folder), the call, the reason.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("app/src/command/audit.rs", "std::fs::", COMMAND),
     ("app/src/command/connect.rs", "std::io::stdin", THREAD),
@@ -94,7 +96,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("store/src/sqlite.rs", "File::open", AT_START),
 ];
 
-/// ATK-194: whatever blocks is in the list, and the list names nothing that is not there.
+/// ATK-194: every blocking call is in the list, and the list contains no others.
 #[test]
 fn nothing_that_blocks_stands_on_a_worker() {
     let crates = root().join("crates");

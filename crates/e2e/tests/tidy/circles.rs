@@ -37,19 +37,19 @@ fn crates() -> Vec<PathBuf> {
     found
 }
 
-/// One crate, as its files say it.
+/// One crate, as its files describe it.
 #[derive(Debug, Default)]
 struct Crate {
     modules: BTreeMap<Vec<String>, Module>,
 }
 
-/// One module. A module that is written inside a file is part of its file.
+/// One module. A module inside a file belongs to that file.
 #[derive(Debug, Default)]
 struct Module {
     file: String,
-    /// What `use` lines bring in: the name here, and the path as it is written.
+    /// The imports of its `use` lines: the local name, and the path as it is written.
     imports: BTreeMap<String, Import>,
-    /// Every path of the code outside `use` lines.
+    /// Every path in the code outside `use` lines.
     paths: Vec<Vec<String>>,
 }
 
@@ -59,11 +59,11 @@ struct Import {
     is_public: bool,
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Found {
     Item(Vec<String>),
     Module,
-    /// Something of another crate.
+    /// An item of another crate.
     Outside,
 }
 
@@ -89,7 +89,7 @@ impl Crate {
         all
     }
 
-    /// The module that a path leads to, or the one whose file defines what it names.
+    /// Returns the module that a path names, or the one whose file defines the named item.
     fn find(&self, from: &[String], path: &[String], depth: usize) -> Found {
         let Some(first) = path.first().filter(|_| depth < 16) else { return Found::Outside };
         let mut at = from.to_vec();
@@ -127,7 +127,7 @@ impl Crate {
         Found::Module
     }
 
-    /// The files that each file uses.
+    /// Returns the files that each file uses.
     fn uses(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (own, module) in &self.modules {
@@ -149,7 +149,7 @@ impl Crate {
         uses
     }
 
-    /// Files that use one another, each circle once.
+    /// Returns the files that use one another, each circle once.
     fn circles(&self) -> Vec<Vec<String>> {
         let uses = self.uses();
         let reached: BTreeMap<&String, BTreeSet<&String>> =
@@ -165,7 +165,7 @@ impl Crate {
     }
 }
 
-/// Every file that this one uses, directly or through others.
+/// Returns every file that this one uses, directly or through others.
 fn reached<'a>(uses: &'a BTreeMap<String, BTreeSet<String>>, file: &String) -> BTreeSet<&'a String> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<&String> = uses.get(file).into_iter().flatten().collect();
@@ -177,7 +177,7 @@ fn reached<'a>(uses: &'a BTreeMap<String, BTreeSet<String>>, file: &String) -> B
     reached
 }
 
-/// `forward/http.rs` is the module `forward::http`; `lib.rs` and `main.rs` are the root.
+/// Returns the module of a file: `forward/http.rs` is `forward::http`; `lib.rs` and `main.rs` are the root.
 fn module_of(path: &Path) -> Vec<String> {
     let mut own: Vec<String> =
         path.with_extension("").iter().map(|part| part.to_str().expect("text").to_owned()).collect();
@@ -193,7 +193,7 @@ struct Reader<'a> {
     at: usize,
     file: String,
     all: &'a mut Crate,
-    /// Modules that only tests have.
+    /// The modules that exist only in tests.
     tests: &'a mut Vec<Vec<String>>,
 }
 
@@ -202,7 +202,7 @@ impl Reader<'_> {
         self.tokens.get(self.at + ahead).map_or("", String::as_str)
     }
 
-    /// One module, to its closing brace or to the end of the file.
+    /// Reads one module, up to its closing brace or to the end of the file.
     fn module(&mut self, own: &[String], is_inline: bool) {
         let mut module = Module { file: self.file.clone(), ..Module::default() };
         let (mut depth, mut is_public) = (0_usize, false);
@@ -233,7 +233,7 @@ impl Reader<'_> {
                     self.at += 1;
                     self.tree(&[], is_public, &mut module);
                 }
-                // A field or a method is no path.
+                // A field or a method is not a path.
                 "." if is_word(self.peek(1)) => self.at += 2,
                 word if is_word(word) => {
                     let mut path = vec![word.to_owned()];
@@ -249,7 +249,7 @@ impl Reader<'_> {
             is_public = false;
         }
         match self.all.modules.get_mut(own) {
-            // `main.rs` beside `lib.rs`: one root.
+            // `main.rs` beside `lib.rs` belongs to the same root.
             Some(root) => {
                 root.imports.extend(module.imports);
                 root.paths.extend(module.paths);
@@ -287,7 +287,7 @@ impl Reader<'_> {
         self.at += 1;
     }
 
-    /// An item under `#[cfg(test)]`, to its end.
+    /// Skips an item under `#[cfg(test)]`.
     fn skip_item(&mut self, own: &[String]) {
         while self.peek(0) == "#" {
             self.skip_attribute();
@@ -310,7 +310,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The tree of a `use` line, to its end.
+    /// Reads the tree of a `use` line.
     fn tree(&mut self, before: &[String], is_public: bool, module: &mut Module) {
         let mut path = before.to_vec();
         loop {
@@ -360,7 +360,7 @@ fn import(module: &mut Module, name: String, mut path: Vec<String>, is_public: b
             name = path.last().cloned().unwrap_or_default();
         }
     }
-    // Each trait without a name is kept under a name of its own.
+    // A trait that is imported as `_` gets a unique name here.
     if name == "_" {
         name = format!("_{}", path.join("::"));
     }
@@ -371,7 +371,7 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// Words, `::`, and every other character by itself; without comments, texts and numbers.
+/// Splits code into words, `::`, and single other characters, without comments, string literals and numbers.
 fn tokens(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -402,7 +402,7 @@ fn tokens(text: &str) -> Vec<String> {
     found
 }
 
-/// The length of a text, a character or a lifetime that begins here.
+/// Returns the length of the string, character or lifetime that begins here.
 fn text_length(rest: &str) -> Option<usize> {
     let quoted = rest.strip_prefix(['b', 'c']).unwrap_or(rest);
     let prefix = rest.len() - quoted.len();
@@ -446,7 +446,7 @@ fn circles_of(texts: &[(&str, &str)]) -> Vec<String> {
     Crate::of(texts.collect()).circles().iter().map(|circle| circle.join(" ")).collect()
 }
 
-/// The definition at the head of this file, one case for each sentence.
+/// The definition at the top of this file, with one case for each sentence.
 #[test]
 fn a_circle_is_found_and_what_is_none_is_not() {
     let root = "mod a; mod b; mod c;";
@@ -462,9 +462,9 @@ fn a_circle_is_found_and_what_is_none_is_not() {
             ],
             vec!["a.rs b.rs c.rs"],
         ),
-        // An import of a module through which nothing is named.
+        // An import of a module through which no item is named.
         (vec![("lib.rs", root), ("a.rs", "use crate::b;"), ("b.rs", "use crate::a::A;")], vec![]),
-        // Under test, in a comment, in a text.
+        // In a test, in a comment, in a string.
         (
             vec![
                 ("lib.rs", root),
@@ -494,7 +494,7 @@ fn a_circle_is_found_and_what_is_none_is_not() {
 #[test]
 fn a_parent_and_its_child_can_be_a_circle() {
     for (files, circles) in [
-        // A child that names an item of its parent, which uses the child; and one that names a re-export.
+        // A child names an item of its parent, which uses the child; in the other case, it names a re-export.
         (
             vec![("lib.rs", "mod a;"), ("a.rs", "mod x;\nuse x::X;\nstruct A;"), ("a/x.rs", "use super::A;")],
             vec!["a.rs a/x.rs"],
@@ -520,12 +520,12 @@ fn a_parent_and_its_child_can_be_a_circle() {
             ],
             vec![],
         ),
-        // A module that only its parent's file holds.
+        // A module that exists only in its parent's file.
         (
             vec![("lib.rs", "mod a { use crate::b::B; pub struct A; }\nmod b;"), ("b.rs", "use crate::a::A;")],
             vec!["b.rs lib.rs"],
         ),
-        // A field and a lifetime have the name of a module.
+        // A field and a lifetime with the name of a module.
         (
             vec![
                 ("lib.rs", "mod a; mod b;"),

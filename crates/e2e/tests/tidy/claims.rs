@@ -1,10 +1,10 @@
-//! What the documents claim: every row names a test that exists and cites it.
+//! The claims of the documents: every row names a test that exists and that cites the row.
 
 use std::collections::BTreeSet;
 
 use crate::sources::{files, ids, root, tests};
 
-/// The rows of docs/conformance.md and docs/threats.md: `| ID | what | how it is shown |`.
+/// Returns the rows of docs/conformance.md and docs/threats.md: `| ID | what | how it is shown |`.
 fn rows(document: &str) -> Vec<(String, String)> {
     let text = std::fs::read_to_string(root().join("docs").join(document)).expect("the document is there");
     let cells = text
@@ -17,7 +17,7 @@ fn rows(document: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Names in backticks.
+/// Returns the names in backticks.
 fn named(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
@@ -46,18 +46,18 @@ fn check(document: &str, wanted: &BTreeSet<String>) {
     assert!(wrong.is_empty(), "docs/{document}:\n{}", wrong.join("\n"));
 }
 
-/// Whether a row says that the feature is not there.
+/// Whether a row says that the feature does not exist.
 fn says_absent(shown: &str) -> bool {
     ["off:", "later:"].iter().any(|word| shown.starts_with(word))
 }
 
-/// The `not in FOLDER: "WORD"` of a cell.
+/// Returns the folder and the word of `not in FOLDER: "WORD"` in a cell.
 fn absent(cell: &str) -> Option<(&str, &str)> {
     let (folder, rest) = cell.split_once("not in ")?.1.split_once(": \"")?;
     Some((folder, rest.split_once('"')?.0))
 }
 
-/// The files below this folder that have a word in code that ships; comments and tests are left out.
+/// Returns the files below this folder that contain a word in shipped code; comments and tests do not count.
 fn files_with(folder: &str, word: &str) -> Vec<String> {
     let top = root().join("crates").join(folder);
     let mut found = Vec::new();
@@ -75,7 +75,7 @@ fn files_with(folder: &str, word: &str) -> Vec<String> {
     found
 }
 
-/// A feature that a page calls off or not built is not in the code.
+/// A feature that a page calls switched off or not built is not in the code.
 #[test]
 fn what_is_said_to_be_absent_is_absent() {
     let (mut checked, mut wrong) = (0, Vec::new());
@@ -112,7 +112,7 @@ fn a_word_that_is_there_is_found() {
     assert_eq!(files_with("issuer/src", "no_such_word_in_the_issuer"), Vec::<String>::new());
 }
 
-/// `RS-01 RS-02 …`: what has to have a row, from the list beside this file.
+/// Returns the ids that must have a row, from the list beside this file: `RS-01 RS-02 …`.
 fn listed(file: &str) -> BTreeSet<String> {
     ids(&std::fs::read_to_string(root().join("crates/e2e/tests/tidy").join(file)).expect("the list is there"))
 }

@@ -1,4 +1,4 @@
-//! docs/clients.md is what `scripts/clients` wrote last, for the versions that are pinned now.
+//! docs/clients.md is the last output of `scripts/clients`, for the versions that are pinned now.
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -8,7 +8,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).expect("the file is there")
 }
 
-/// Nobody wrote in it: its last line is the digest of what stands above.
+/// Nobody edited the page: its last line is the digest of the text above.
 #[test]
 fn the_page_of_clients_was_written_by_its_program() {
     let page = read("docs/clients.md");
@@ -17,7 +17,7 @@ fn the_page_of_clients_was_written_by_its_program() {
     assert_eq!(last, format!("{digest} -->\n"), "docs/clients.md was changed by hand: run `scripts/clients`");
 }
 
-/// A package that is pinned to another version does other things: the page has to be written again.
+/// If another version of a package is pinned, the page has to be written again.
 #[test]
 fn the_page_of_clients_is_about_the_pinned_versions() {
     let (page, pins, lock) = (read("docs/clients.md"), read("scripts/versions.env"), read("Cargo.lock"));
@@ -49,7 +49,8 @@ fn the_page_of_clients_is_about_the_pinned_versions() {
     assert!(count >= 10, "{count} clients");
 }
 
-/// The doctor names the clients that mind an issuer's closing slash: exactly those that the page saw refuse.
+/// The doctor names the clients that refuse an issuer with a slash at its end: exactly those that refused it on the
+/// page.
 #[test]
 fn the_doctor_names_the_clients_that_mind_a_closing_slash() {
     let (page, doctor) = (read("docs/clients.md"), read("crates/client/src/doctor/clients.rs"));

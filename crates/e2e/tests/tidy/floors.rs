@@ -1,4 +1,4 @@
-//! A crate uses crates of lower floors only, and none of its own floor.
+//! A crate uses only crates of lower floors, and none of its own floor.
 
 use std::process::Command;
 
@@ -36,7 +36,7 @@ fn packages() -> Vec<Value> {
     metadata["packages"].as_array().expect("there are packages").clone()
 }
 
-/// Names of what a package is built from; tests left out.
+/// Returns the names of the packages from which a package is built, without those for tests.
 fn dependencies(package: &Value) -> Vec<String> {
     let all = package["dependencies"].as_array().expect("a list");
     all.iter()
@@ -112,7 +112,7 @@ fn end_to_end_tests_see_the_vocabulary_only() {
     }
 }
 
-/// What ships for production has no demo, and so no vulnerable proxy. A default build has it, so this can fail.
+/// Production builds have no demo, and so no vulnerable proxy. A default build has it, so this test can fail.
 #[test]
 fn what_ships_has_no_demo() {
     let has_demo = |features: &[&str]| {
@@ -131,7 +131,7 @@ fn what_ships_has_no_demo() {
     assert!(release.contains("features=(--no-default-features)"), "scripts/release builds with the default features");
 }
 
-/// A dependency that no file names costs everybody the time to build it.
+/// A dependency that no file uses costs build time for nothing.
 #[test]
 fn every_dependency_is_used() {
     let mut unused = Vec::new();
@@ -171,7 +171,7 @@ fn sources_of(folder: &std::path::Path) -> String {
     all
 }
 
-/// Whether a text has this word.
+/// Whether a text contains this word.
 fn is_named(text: &str, word: &str) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     text.match_indices(word).any(|(at, _)| {

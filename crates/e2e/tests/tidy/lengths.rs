@@ -29,7 +29,7 @@ fn no_file_has_a_name_that_says_nothing() {
     }
 }
 
-/// The project speaks of itself only.
+/// No file contains a path of the machine on which it was written.
 #[test]
 fn no_path_of_a_machine_is_written_down() {
     let root = root();

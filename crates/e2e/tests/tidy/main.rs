@@ -1,4 +1,4 @@
-//! The order of the house, checked: floors, circles of files, lengths, and that documents speak of tests that exist.
+//! Checks the structure of the project: floors, circles of files, lengths, and that documents name tests that exist.
 
 #[cfg(test)]
 mod blocking;

@@ -1,14 +1,14 @@
-//! The files of the project, and the tests in them with what they cite.
+//! The files of the project, and the tests in them with the ids that they cite.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
 }
 
-/// All files below `folder` with this ending, `target` and `node_modules` left out.
+/// Returns all files below `folder` with this extension, without `target` and `node_modules`.
 pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
@@ -29,7 +29,7 @@ pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Every test by name, with the requirement and attack ids in its doc comment.
+/// Returns every test by name, with the requirement and attack ids in its doc comment.
 pub(crate) fn tests() -> BTreeMap<String, BTreeSet<String>> {
     let mut tests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in files(&root().join("crates"), "rs") {
@@ -62,7 +62,8 @@ fn collect(text: &str, tests: &mut BTreeMap<String, BTreeSet<String>>) {
     }
 }
 
-/// `RS-01`, `ATK-100` and the like; `RS-15..RS-18` and `ATK-15, 16` count for every one meant.
+/// Returns the ids in a text, such as `RS-01` and `ATK-100`; `RS-15..RS-18` and `ATK-15, 16` count as each of their
+/// ids.
 pub(crate) fn ids(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let words: Vec<&str> = text

@@ -1,4 +1,4 @@
-//! Every endpoint that a stranger can reach is in the table of what it costs, and the document has a row for each.
+//! Every endpoint that a stranger can reach is in the table of costs, and the document has a row for each.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const NAMED: [(&str, &str); 2] = [
     ("&described", "/.well-known/oauth-protected-resource/mcp/{name}"),
 ];
 
-/// `METHOD PATH` of every `.route(…)` in this text.
+/// Returns `METHOD PATH` of every `.route(…)` in this text.
 fn routes(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for piece in text.split(".route(").skip(1) {
@@ -46,7 +46,7 @@ fn routes(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// ATK-196: no endpoint is added without a thought of what strangers can make it cost.
+/// ATK-196: an endpoint can only be added with an entry about what strangers can make it cost.
 #[test]
 fn every_endpoint_is_in_the_table_of_strangers() {
     let mut routed = BTreeSet::new();
@@ -55,7 +55,7 @@ fn every_endpoint_is_in_the_table_of_strangers() {
         routed.extend(routes(&text));
     }
     assert!(routed.len() > 25, "the routes were not found: {routed:?}");
-    // Calls are no route: everything below `/mcp/` is theirs.
+    // Calls have no route of their own: everything below `/mcp/` goes to them.
     routed.extend(["GET", "POST", "DELETE"].map(|method| format!("{method} /mcp/{{name}}")));
     let listed: BTreeSet<String> = ENDPOINTS.iter().map(sekisho_e2e::strangers::Endpoint::title).collect();
     let missing: Vec<_> = routed.symmetric_difference(&listed).collect();

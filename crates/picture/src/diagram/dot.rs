@@ -1,4 +1,4 @@
-//! A diagram written for Graphviz.
+//! Writes a diagram for Graphviz.
 
 use std::fmt::Write as _;
 
@@ -56,7 +56,7 @@ fn labelled(title: &str, folded: usize) -> String {
     }
 }
 
-/// A string of DOT: only quotes and backslashes mean anything in it.
+/// Quotes a string of DOT, in which only quotes and backslashes have a meaning.
 fn quoted(text: &str, chars_max: usize) -> String {
     format!("\"{}\"", clean(text, chars_max).replace('\\', "\\\\").replace('"', "\\\""))
 }

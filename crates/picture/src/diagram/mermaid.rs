@@ -1,15 +1,16 @@
-//! A diagram written as a Mermaid flowchart: what holds others is drawn around them.
+//! Writes a diagram as a Mermaid flowchart: a section that contains others is drawn around them.
 
 use std::fmt::Write as _;
 
 use sekisho_protocol::diagram::{Arrow, Diagram, Reference, Relation};
 use sekisho_protocol::label::mermaid_quoted as quoted;
 
-/// The longest label, in characters; with many lines it is shorter, for Mermaid refuses a text of more than 50 000.
+/// The longest label, in characters. With many lines it is shorter, because Mermaid refuses texts of more than 50 000
+/// characters.
 const LABEL_CHARS_MAX: usize = 56;
 const LABELS_CHARS_MAX: usize = 7_500;
 const LABEL_CHARS_MIN: usize = 24;
-/// The one node that names all outside documents, and the note.
+/// The longest label of the note and of the node that names all outside documents, in characters.
 const LONG_CHARS_MAX: usize = 400;
 
 pub(super) fn write(diagram: &Diagram) -> String {
@@ -27,7 +28,7 @@ pub(super) fn write(diagram: &Diagram) -> String {
             let _ = writeln!(out, "{}subgraph g{at}[\"{label}\"]", pad(open.len()));
             open.push(at);
             if node.has_box {
-                // What an arrow of the whole leads to: Mermaid draws none between a part and what is around it.
+                // A node for arrows to the whole section: Mermaid draws no arrow between a section and one around it.
                 let _ = writeln!(out, "{}s{at}([\"{}\"]){class}", pad(open.len()), quoted(&node.title, chars));
             }
         } else {
@@ -74,7 +75,7 @@ pub(super) fn labelled(title: &str, folded: usize, chars: usize) -> String {
     }
 }
 
-/// What demands is thick, what is only used is dotted.
+/// Returns the signs of an arrow: a thick line for a demand, a dotted line for a mere use.
 fn drawn(arrow: &Arrow) -> (&'static str, &'static str) {
     if arrow.has(Relation::Requires) {
         ("==", ">")

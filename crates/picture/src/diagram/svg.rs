@@ -1,6 +1,7 @@
-//! A diagram written as SVG, in the layered layout: boxes sized by their text, each with what it stands in.
+//! Writes a diagram as SVG in the layered layout: boxes have the size of their text, and each names the section around
+//! it.
 //!
-//! It has its own colours for light and dark and neither script nor id.
+//! It has its own colours for light and dark, and contains no scripts and no ids.
 
 use std::fmt::Write as _;
 
@@ -11,31 +12,31 @@ use sekisho_protocol::label::{clean, xml};
 
 const STYLE: &str = include_str!("standalone.css");
 const MARGIN: i32 = 24;
-/// The widest text in a box, and in a label.
+/// The widest text in a box and in a label, in pixels.
 const BOX_TEXT_MAX: i32 = 190;
 const LABEL_TEXT_MAX: i32 = 260;
-/// The widest line that says where a section stands.
+/// The widest line that names the section around a box, in pixels.
 const SOFT_TEXT_MAX: i32 = 240;
-/// Between a box and its text, to each side.
+/// The space between a box and its text on each side, in pixels.
 const INSET: i32 = 12;
 const TITLE_LINES_MAX: usize = 3;
 const LINE: i32 = 17;
-/// How long a title or a note may be at all, in characters.
+/// The longest title or note, in characters.
 const CHARS_MAX: usize = 200;
-/// Lines of the note, of this width.
+/// The width of the note, in pixels.
 const NOTE_WIDTH: i32 = 700;
 const NOTE_LINES_MAX: usize = 4;
 
-/// A box with its words.
+/// A box with its text.
 struct Written {
     lines: Vec<String>,
     soft: Option<String>,
-    /// Which colour it has: that of its document.
+    /// The number of its colour, which is that of its document.
     hue: usize,
     focus: bool,
 }
 
-/// What is drawn, and where; also for the tests.
+/// Everything that is drawn, with its place. Tests read it, too.
 pub(super) struct Figure {
     boxes: Vec<Written>,
     labels: Vec<String>,
@@ -53,7 +54,7 @@ pub(super) fn write(diagram: &Diagram) -> String {
 }
 
 pub(super) fn figure(diagram: &Diagram) -> Figure {
-    // A section that only holds others is named in them.
+    // A section without a box is named in the boxes of the sections that it contains.
     let mut places: Vec<Option<usize>> = Vec::new();
     let mut boxes: Vec<Written> = Vec::new();
     for (at, node) in diagram.nodes.iter().enumerate() {
@@ -117,7 +118,7 @@ pub(super) fn figure(diagram: &Diagram) -> Figure {
     Figure { boxes, labels, demands, dotted, layout, note, note_top, width, height }
 }
 
-/// The place of the document among those that are shown, as the number of its colour.
+/// Returns the number of a node's document among those that are shown, which is the number of its colour.
 fn root(diagram: &Diagram, at: usize) -> usize {
     let mut top = at;
     while let Some(around) = diagram.nodes.get(top).and_then(|node| node.parent) {
@@ -126,7 +127,7 @@ fn root(diagram: &Diagram, at: usize) -> usize {
     diagram.nodes.iter().take(top).filter(|node| node.parent.is_none()).count()
 }
 
-/// What stands under a title. How many are folded is never what is cut.
+/// Writes the lines under a title. If they are shortened, the number of folded sections stays.
 fn shortened(parts: &[String]) -> String {
     let whole = parts.join(" · ");
     if Face::Body.width(&whole) <= SOFT_TEXT_MAX {
@@ -155,7 +156,7 @@ impl Written {
 }
 
 impl Figure {
-    /// Every text with its room: the box or the label that it belongs to.
+    /// Returns every text with the area of its box or label.
     #[cfg(test)]
     pub(super) fn texts(&self) -> Vec<(i32, Area)> {
         let titles = self.boxes.iter().zip(&self.layout.boxes).flat_map(|(written, area)| {
@@ -217,7 +218,7 @@ impl Figure {
         let line = if demand { "2" } else { "1.25" };
         let dots = if self.dotted.get(at) == Some(&true) { " stroke-dasharray=\"2 4\"" } else { "" };
         let _ = writeln!(out, "<path class=\"{class}\" d=\"{path}\" fill=\"none\" stroke-width=\"{line}\"{dots}/>");
-        // The head, in the direction in which the line arrives.
+        // The arrowhead, in the direction in which the line arrives.
         let from = rest.iter().rev().nth(1).map_or(*x, |point| point.0);
         let side = if from <= before.0 { -7 } else { 7 };
         let (x, y) = before;

@@ -3,7 +3,7 @@ use sekisho_protocol::diagram::{Arrow, Diagram, Node, OutsideDocument, Reference
 
 use super::{svg, to_dot, to_mermaid, to_svg};
 
-/// A node that has a box and no parent.
+/// Returns a node that has a box and no parent.
 fn node(title: &str) -> Node {
     Node { title: title.to_owned(), has_box: true, ..Node::default() }
 }
@@ -34,7 +34,7 @@ fn any_diagram() -> impl Strategy<Value = Diagram> {
 proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, cases: 64, ..Default::default() })]
 
-    /// Whatever the names are, each text has the room that it takes, and each format keeps to its grammar.
+    /// Whatever the names are, each text fits into its area, and each format stays valid.
     #[test]
     fn every_text_has_its_room_and_no_name_is_markup(diagram in any_diagram()) {
         for (width, area) in svg::figure(&diagram).texts() {

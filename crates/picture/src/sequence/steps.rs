@@ -1,12 +1,12 @@
-//! What a sequence diagram is made of.
+//! The parts of a sequence diagram.
 
-/// The longest label, in characters; what is longer is cut with an ellipsis.
+/// The longest label, in characters; a longer one is cut with an ellipsis.
 pub(super) const LABEL_CHARS_MAX: usize = 160;
 
-/// The longest remark, in characters: it names rules, whose names are their authors'.
+/// The longest remark, in characters. It names rules, whose authors choose the names.
 pub(super) const NOTE_CHARS_MAX: usize = 600;
 
-/// A diagram in the making.
+/// A sequence diagram that is being built.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sequence {
     pub(super) title: String,
@@ -22,26 +22,26 @@ pub(super) enum Step {
 }
 
 impl Sequence {
-    /// An empty diagram.
+    /// Creates an empty diagram.
     pub fn new(title: &str) -> Self {
         Self { title: title.to_owned(), ..Self::default() }
     }
 
-    /// A message from one party to another; parties stand in the order of their first appearance.
+    /// Adds a message from one party to another. Parties stand in the order of their first appearance.
     pub fn message(&mut self, from: &str, to: &str, label: &str) {
         self.meet(from);
         self.meet(to);
         self.steps.push(Step::Message { from: from.to_owned(), to: to.to_owned(), label: label.to_owned() });
     }
 
-    /// The answer to a message.
+    /// Adds the answer to a message.
     pub fn answer(&mut self, from: &str, to: &str, label: &str) {
         self.meet(from);
         self.meet(to);
         self.steps.push(Step::Answer { from: from.to_owned(), to: to.to_owned(), label: label.to_owned() });
     }
 
-    /// A remark beside a party.
+    /// Adds a remark beside a party.
     pub fn note(&mut self, over: &str, text: &str) {
         self.meet(over);
         self.steps.push(Step::Note { over: over.to_owned(), text: text.to_owned() });

@@ -1,5 +1,5 @@
-//! A sequence written as SVG: a column for each party, a row for each step. It has its own colours for light and dark
-//! and neither script nor id.
+//! Writes a sequence as SVG: a column for each party, a row for each step. It has its own colours for light and dark,
+//! and contains no scripts and no ids.
 
 use std::fmt::Write as _;
 
@@ -10,22 +10,22 @@ use sekisho_protocol::label::{clean, xml};
 const STYLE: &str = include_str!("standalone.css");
 const MARGIN: i32 = 24;
 const LINE: i32 = 16;
-/// Between two neighbouring columns.
+/// The smallest distance between two neighbouring columns, in pixels.
 const GAP_MIN: i32 = 150;
 const GAP_MAX: i32 = 330;
-/// Beside a label, to each lifeline.
+/// The space between a label and each lifeline, in pixels.
 const BESIDE: i32 = 12;
-/// The widest name of a party, and the widest remark.
+/// The widest name of a party, and the widest remark, in pixels.
 const NAME_MAX: i32 = 130;
 const REMARK_MAX: i32 = 220;
 const LINES_MAX: usize = 4;
-/// The same of a remark, which nothing stands beside.
+/// The highest number of lines of a remark, beside which nothing else stands.
 const REMARK_LINES_MAX: usize = 24;
-/// Between a row and the next.
+/// The distance between two rows, in pixels.
 const ROW: i32 = 14;
 const HEAD: i32 = 2 * LINE + 14;
 
-/// What is drawn, and where; also for the tests.
+/// Everything that is drawn, with its place. Tests read it, too.
 pub(super) struct Figure {
     names: Vec<Vec<String>>,
     /// The middle of each column.
@@ -40,7 +40,7 @@ struct Row {
     lines: Vec<String>,
     from: i32,
     to: i32,
-    /// The room of the text: left, top, width, height.
+    /// The area of the text: left, top, width, height.
     room: (i32, i32, i32, i32),
 }
 
@@ -51,7 +51,7 @@ enum Kind {
     Remark,
 }
 
-/// A step by the places of its parties.
+/// A step, with the columns of its parties.
 struct Placed<'a> {
     kind: Kind,
     from: usize,
@@ -100,7 +100,7 @@ pub(super) fn figure(sequence: &Sequence) -> Figure {
     Figure { names: names.collect(), columns, rows, width: right + MARGIN, height: top + MARGIN }
 }
 
-/// Where the columns stand: as far apart as what is said between neighbours asks for, within bounds.
+/// Returns the positions of the columns: as far apart as the labels between neighbours need, within bounds.
 fn columns(parties: usize, steps: &[Placed<'_>]) -> Vec<i32> {
     let mut gaps = vec![GAP_MIN; parties.saturating_sub(1)];
     for step in steps.iter().filter(|step| step.from.abs_diff(step.to) == 1) {
@@ -195,7 +195,8 @@ mod tests {
         sequence
     }
 
-    /// Every text is within its room, the rooms are one under another, and all of it is on the paper.
+    /// Checks that every text is within its area, that the areas are one below another, and that all are on the
+    /// picture.
     fn check(figure: &Figure) {
         let mut bottom = MARGIN + HEAD;
         for row in &figure.rows {
@@ -220,7 +221,7 @@ mod tests {
         check(&figure(&alone));
     }
 
-    /// The name of a rule is not cut off, however much stands before it.
+    /// A remark is shown with the name of its rule, however much text stands before the name.
     #[test]
     fn a_remark_is_whole() {
         let mut sequence = Sequence::new("one");

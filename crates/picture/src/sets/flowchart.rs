@@ -1,4 +1,4 @@
-//! The figure written as a Mermaid flowchart: one box for each region that has members.
+//! Writes the figure as a Mermaid flowchart: one box for each region that has members.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,9 @@ use super::parts::{Parts, Tool, listed};
 use super::words::{self, fill};
 use sekisho_protocol::label::{mermaid, mermaid_quoted};
 
-/// The longest label, in characters: Mermaid refuses a text of more than 50 000 in all.
+/// The longest label, in characters: Mermaid refuses texts of more than 50 000 characters in all.
 const LABEL_CHARS_MAX: usize = 48;
-/// How many tools a box names.
+/// How many tools a box names at most.
 const NAMED_MAX: usize = 12;
 
 pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
@@ -32,13 +32,13 @@ pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
         let mut first = true;
         for (label, chosen) in labels.chain(more) {
             let class = if chosen { ":::chosen" } else { "" };
-            // An invisible link keeps the names of one box below one another.
+            // An invisible link puts the names in one box below one another.
             let link = if first { String::new() } else { format!("t{} ~~~ ", nodes - 1) };
             let _ = writeln!(out, "        {link}t{nodes}[\"{label}\"]{class}");
             (nodes, first) = (nodes + 1, false);
         }
         out.push_str("    end\n");
-        // And the boxes in their order, what passes first.
+        // Invisible links also put the boxes in their order, the permitted tools first.
         if let Some(before) = before.replace(at) {
             let _ = writeln!(out, "    r{before} ~~~ r{at}");
         }
@@ -66,7 +66,7 @@ pub(super) fn write(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     out
 }
 
-/// The name of a tool; the one in question with the answer to it.
+/// Returns the name of a tool. For the call in question, the answer is added.
 fn label(figure: &SetsFigure, parts: &Parts<'_>, tool: &Tool<'_>) -> String {
     let name = mermaid_quoted(&tool.member.name, LABEL_CHARS_MAX);
     match figure.chosen.as_ref().filter(|_| tool.chosen) {

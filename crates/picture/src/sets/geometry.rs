@@ -1,39 +1,39 @@
-//! Where the circles stand, which region a point is in, and where the dots of a region go. Whole numbers throughout, so
-//! that the same figure comes out on every machine.
+//! The positions of the circles, the region of a point, and the positions of a region's dots. Only whole numbers are
+//! used, so that the figure is the same on every machine.
 
 use super::model::Region;
 
-/// The radius of every circle.
+/// The radius of every circle, in units of the figure.
 pub(super) const RADIUS: i32 = 100;
-/// The circle of the rights.
+/// The centre of the circle of the rights.
 pub(super) const RIGHTS: (i32, i32) = (126, 100);
-/// The circle of the grant.
+/// The centre of the circle of the grant.
 pub(super) const GRANT: (i32, i32) = (234, 100);
-/// The circle of the need.
+/// The centre of the circle of the need.
 pub(super) const NEED: (i32, i32) = (180, 194);
-/// The height of the three circles together; they begin at zero.
+/// The height of the three circles together; their top is at zero.
 pub(super) const HEIGHT: i32 = 294;
-/// The outline of a need that was not declared: it runs out of the figure, and enters neither of the two circles.
+/// The outline of a need that was not declared: it leaves the figure, and does not enter the two other circles.
 pub(super) const OPEN_NEED: &str = "M80.1 188.9C68 216 57 250 52 290M279.9 188.9C292 216 303 250 308 290";
 
-/// How far a dot keeps from every outline.
+/// The smallest distance of a dot from every outline.
 const MARGIN: i32 = 8;
-/// The distance of two dots in a row, and of two rows.
+/// The distance between two dots in a row, and between two rows.
 const PITCH: (i32, i32) = (11, 9);
 
 /// One region of the figure.
 #[derive(Debug)]
 pub(super) struct RegionShape {
     pub(super) region: Region,
-    /// The middle of the base line of its count.
+    /// The middle of the base line of the count's text.
     pub(super) count: (i32, i32),
-    /// The dot of the tool in question, from which a line goes straight up to the verdict.
+    /// The position of the dot of the tool in question. From it, a line goes straight up to the verdict.
     pub(super) chosen: (i32, i32),
-    /// Its outline, as path data.
+    /// The outline of the region, as path data.
     pub(super) outline: &'static str,
 }
 
-/// A rectangle that holds something.
+/// A rectangle around something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Area {
     pub(super) left: i32,
@@ -43,7 +43,7 @@ pub(super) struct Area {
 }
 
 impl Area {
-    /// The same, with `by` more on every side.
+    /// Returns the rectangle, enlarged by `by` on every side.
     pub(super) fn grown(&self, by: i32) -> Self {
         Self { left: self.left - by, top: self.top - by, right: self.right + by, bottom: self.bottom + by }
     }
@@ -53,7 +53,7 @@ impl Area {
     }
 }
 
-/// The regions in the order in which they are told: what passes first.
+/// Returns the regions in the order in which they are listed: permitted tools first.
 pub(super) fn places(need_declared: bool) -> &'static [RegionShape] {
     if need_declared { &OF_THREE } else { &OF_TWO }
 }
@@ -130,8 +130,8 @@ static OF_TWO: [RegionShape; 4] = [
     RegionShape { region: region(false, false, false), count: (32, 214), chosen: (17, 226), outline: "" },
 ];
 
-/// Points for at most `count` dots of a region, away from every outline and every area to avoid, those below the count
-/// first. Fewer if there is no more room.
+/// Returns points for at most `count` dots of a region, away from every outline and every area to avoid. Points below
+/// the count come first. There are fewer if there is no more room.
 pub(super) fn points(place: &RegionShape, need_declared: bool, avoid: &[Area], count: usize) -> Vec<(i32, i32)> {
     let (middle, top) = (place.count.0, place.count.1 + 14);
     let mut found: Vec<(i32, i32)> = Vec::new();
@@ -147,7 +147,7 @@ pub(super) fn points(place: &RegionShape, need_declared: bool, avoid: &[Area], c
     }
     found.sort_by_key(|&(x, y)| {
         let (dx, dy) = (x - middle, y - top);
-        // Above the count only when there is no room below it.
+        // Points above the count are used only if there is no room below it.
         (dx * dx + if dy < 0 { 9 * (dy - 10) * (dy - 10) } else { dy * dy }, y, x)
     });
     found.truncate(count);
@@ -166,6 +166,6 @@ pub(super) fn is_well_inside(region: Region, point: (i32, i32), need_declared: b
     if region.rights || region.grant || region.need {
         return stands;
     }
-    // Outside of everything there is room in one corner.
+    // Outside all sets, there is room in one corner.
     stands && (16..=72).contains(&point.0) && (150..=HEIGHT - 8).contains(&point.1) && (need_declared || point.0 <= 44)
 }

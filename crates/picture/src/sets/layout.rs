@@ -1,4 +1,4 @@
-//! Everything that is drawn, with its place. Text stands in boxes that are known here, so that a test can see that none
+//! Everything that is drawn, with its place. The boxes of all texts are known here, so that a test can check that none
 //! overlaps another.
 
 use sekisho_protocol::refusal::SetName;
@@ -14,16 +14,16 @@ use sekisho_protocol::label::clean;
 pub(super) const WIDTH: i32 = 360;
 const LEFT: i32 = 14;
 const RIGHT: i32 = WIDTH - LEFT;
-/// From one line of a list to the next.
+/// The distance between two lines of a list.
 const LINE: i32 = 19;
-/// Where the two columns of a list begin, and how wide a label in one of them and in both may be.
+/// Where the two columns of a list begin, and the widest label in one column and in both.
 const COLUMNS: [i32; 2] = [LEFT, 184];
 const LABEL_INDENT: i32 = 20;
 const LABEL_WIDTHS: [i32; 2] = [142, RIGHT - LEFT - LABEL_INDENT];
 /// The most lines of the first list, and of the others.
 const LINES_MAX: [usize; 2] = [10, 4];
 
-/// Which end of a text its `x` is.
+/// Which point of a text its `x` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Anchor {
     End,
@@ -31,7 +31,7 @@ pub(super) enum Anchor {
     Start,
 }
 
-/// How a text is coloured.
+/// The colour of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Ink,
@@ -41,7 +41,7 @@ pub(super) enum Tone {
     Yes,
 }
 
-/// One line of text. `y` is its base line.
+/// One line of text. `y` is the position of its base line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) x: i32,
@@ -50,14 +50,14 @@ pub(super) struct Text {
     pub(super) face: Face,
     pub(super) tone: Tone,
     pub(super) shown: String,
-    /// What follows in soft letters.
+    /// Text that follows in a minor colour.
     pub(super) detail: Option<String>,
-    /// The whole text, if what is shown is shorter.
+    /// The whole text, if the shown text is shorter.
     pub(super) full: Option<String>,
 }
 
 impl Text {
-    /// The text at a place, no wider than `width_max`.
+    /// Creates a text at a place, no wider than `width_max`.
     fn new((x, y): (i32, i32), anchor: Anchor, style: (Face, Tone), text: &str, width_max: i32) -> Self {
         let (face, tone) = style;
         let whole = clean(text, TEXT_CHARS_MAX);
@@ -66,7 +66,7 @@ impl Text {
         Self { x, y, anchor, face, tone, shown, detail: None, full }
     }
 
-    /// The box that holds it.
+    /// Returns the box around the text.
     pub(super) fn area(&self) -> Area {
         let detail = self.detail.as_deref().map_or(0, detail_width);
         let width = self.face.width(&self.shown) + detail;
@@ -84,7 +84,7 @@ impl Text {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Dot {
     pub(super) at: (i32, i32),
-    /// Inside all three sets.
+    /// Whether the tool is inside all three sets.
     pub(super) solid: bool,
     pub(super) ring: bool,
     pub(super) name: String,
@@ -95,7 +95,7 @@ pub(super) struct Dot {
 pub(super) struct Section {
     pub(super) area: Area,
     pub(super) place: &'static RegionShape,
-    /// How many of its texts stand in `texts`, heading and rest included.
+    /// The range of its texts in `texts`, including the heading and the line for the rest.
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests of the geometry"))]
     pub(super) texts: std::ops::Range<usize>,
 }
@@ -105,7 +105,7 @@ pub(super) struct Section {
 pub(super) struct Verdict {
     pub(super) area: Area,
     pub(super) refused_by: Option<SetName>,
-    /// The dot in question, if the tool is one of the members.
+    /// The dot in question, if the tool is among the members.
     pub(super) at: Option<(i32, i32)>,
 }
 
@@ -114,9 +114,9 @@ pub(super) struct Verdict {
 pub(super) struct Layout {
     pub(super) height: i32,
     pub(super) need_declared: bool,
-    /// Where the circles begin.
+    /// The top of the circles.
     pub(super) circles_top: i32,
-    /// Where the name of each set stands above.
+    /// The position of each set's name above the circles.
     pub(super) key: Vec<(SetName, i32)>,
     pub(super) texts: Vec<Text>,
     pub(super) dots: Vec<Dot>,
@@ -160,7 +160,7 @@ impl Layout {
         layout
     }
 
-    /// The server, and a line for each set: its name, what it holds, whose it is.
+    /// Adds the server, and a line for each set: its name, its content, and whose it is.
     fn head(&mut self, figure: &SetsFigure) {
         let count = Text::new((RIGHT, 30), Anchor::End, (Face::Body, Tone::Soft), &words::tools(figure), 120);
         let room = count.area().left - LEFT - 12;
@@ -180,7 +180,7 @@ impl Layout {
         self.height += 6;
     }
 
-    /// A text of one or two lines from `x` to the right edge.
+    /// Adds a text of one or two lines from `x` to the right edge.
     fn paragraph(&mut self, x: i32, style: (Face, Tone), text: &str) {
         let whole = clean(text, TEXT_CHARS_MAX);
         let lines = style.0.wrap(&whole, RIGHT - x - 4, 2);
@@ -193,7 +193,7 @@ impl Layout {
         }
     }
 
-    /// The box with the call in question and the answer to it.
+    /// Adds the box with the call in question and the answer to it.
     fn verdict(&mut self, figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) {
         let top = self.height + 6;
         let part = parts.parts.iter().find(|part| part.tools.iter().any(|tool| tool.chosen));
@@ -210,7 +210,7 @@ impl Layout {
         self.verdict = Some(Verdict { area, refused_by: chosen.refused_by, at });
     }
 
-    /// The name of each set within its own circle; the one that refused is marked.
+    /// Adds the name of each set inside its circle; the set that refused is marked.
     fn names_of_sets(&mut self, figure: &SetsFigure) {
         let refused_by = figure.chosen.as_ref().and_then(|chosen| chosen.refused_by);
         for (set, (x, y)) in SETS.into_iter().zip([(78, 54), (282, 54), (180, 276)]) {
@@ -235,7 +235,7 @@ impl Layout {
         }
     }
 
-    /// The count of a region, and its dots.
+    /// Adds the count of a region, and its dots.
     fn region(&mut self, figure: &SetsFigure, part: &Part<'_>) {
         if part.tools.is_empty() {
             return;
@@ -255,7 +255,8 @@ impl Layout {
         }
     }
 
-    /// Where no dot may stand, in the coordinates of the circles: all counts and names, and the line to the verdict.
+    /// Returns the areas in which no dot may be, in the coordinates of the circles: all counts and names, and the line
+    /// to the verdict.
     fn taken(&self, figure: &SetsFigure) -> Vec<Area> {
         let counts = geometry::places(figure.need_declared).iter().map(|place| {
             let (x, y) = place.count;
@@ -273,7 +274,7 @@ impl Layout {
         counts.chain(names).map(|area| area.grown(5)).chain(line.map(|area| area.grown(2))).collect()
     }
 
-    /// The list of one region: a small picture of it, its name, its count, and its tools in two columns.
+    /// Adds the list of one region: a small picture of it, its name, its count, and its tools in two columns.
     fn section(&mut self, figure: &SetsFigure, part: &Part<'_>, lines_max: usize) {
         let first = self.texts.len();
         let top = self.height;
@@ -301,13 +302,13 @@ impl Layout {
     }
 }
 
-/// Inside every set.
+/// The region inside every set.
 pub(super) const ALL: Region = Region { rights: true, grant: true, need: true };
 
-/// The order of decision is that of reading: rights, grant, need.
+/// The order in which the sets decide, which is also that of reading: rights, grant, need.
 pub(super) const SETS: [SetName; 3] = [SetName::Rights, SetName::Grant, SetName::Need];
 
-/// The labels of as many tools as fit into the lines, and the number of lines they take.
+/// Returns the labels of as many tools as fit into the lines, and the number of lines they take.
 fn fit<'a>(figure: &SetsFigure, tools: &[Tool<'a>], lines_max: usize) -> (Vec<(Text, Option<Tool<'a>>)>, usize) {
     let most = tools.len().min(lines_max * COLUMNS.len());
     let mut count = most;
@@ -320,7 +321,7 @@ fn fit<'a>(figure: &SetsFigure, tools: &[Tool<'a>], lines_max: usize) -> (Vec<(T
     }
 }
 
-/// The labels of the first `count` tools in two columns; one that is too long takes both.
+/// Returns the labels of the first `count` tools in two columns. A label that is too long uses both.
 fn columns<'a>(figure: &SetsFigure, tools: &[Tool<'a>], count: usize) -> (Vec<(Text, Option<Tool<'a>>)>, usize) {
     let shown = listed(tools, count);
     let mut labels: Vec<(Text, Option<Tool<'a>>)> = Vec::new();
@@ -345,7 +346,7 @@ fn columns<'a>(figure: &SetsFigure, tools: &[Tool<'a>], count: usize) -> (Vec<(T
     (labels, usize::try_from(line + column).unwrap_or(usize::MAX))
 }
 
-/// The name of a tool and the word about it.
+/// Returns the name of a tool with its detail.
 fn label(tool: &Tool<'_>) -> Text {
     let face = if tool.chosen { Face::CodeBold } else { Face::Code };
     let detail = tool.member.detail.as_deref().map(|word| Face::Body.shorten(&clean(word, TEXT_CHARS_MAX), 90));
@@ -355,15 +356,15 @@ fn label(tool: &Tool<'_>) -> Text {
     text
 }
 
-/// The width of the word about a tool, with the gap before it.
+/// Returns the width of a tool's detail, with the gap before it.
 fn detail_width(word: &str) -> i32 {
     Face::Body.width(word) + DETAIL_GAP
 }
 
-/// The gap between a name and the word about it.
+/// The gap between a name and its detail.
 pub(super) const DETAIL_GAP: i32 = 6;
 
-/// `×` or `✓` is drawn, not written, so the words stand alone.
+/// Returns the path data of the mark, `×` or `✓`, which is drawn and not written as a character.
 pub(super) fn mark(refused: bool) -> &'static str {
     if refused { "M-4-4L4 4M4-4L-4 4" } else { "M-5 0L-1.5 4L5-4" }
 }

@@ -1,8 +1,8 @@
-//! What the figure is made from: the server, the three sets, its tools, and the words.
+//! The data of the figure: the server, the three sets, its tools, and the captions.
 
 use sekisho_protocol::refusal::SetName;
 
-/// Where one tool stands.
+/// One tool, and the sets that contain it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Member {
     /// Its name.
@@ -11,9 +11,9 @@ pub struct Member {
     pub rights: bool,
     /// Whether it was granted to the client.
     pub grant: bool,
-    /// Whether the task needs it; without meaning where no need was declared.
+    /// Whether the task needs it. Has no meaning if no need was declared.
     pub need: bool,
-    /// A word about it, such as its class.
+    /// A detail about it, such as its class.
     pub detail: Option<String>,
 }
 
@@ -26,12 +26,12 @@ pub struct Chosen {
     pub refused_by: Option<SetName>,
 }
 
-/// What the figure is written for.
+/// Where the SVG is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SvgUse {
-    /// To stand inside an HTML page, whose style sheet colours it.
+    /// Inside an HTML page, whose style sheet colours it.
     Embedded,
-    /// To be a file of its own, with its own colours in light and dark.
+    /// In a file of its own, with its own colours in light and dark.
     Standalone,
 }
 
@@ -40,11 +40,11 @@ pub enum SvgUse {
 pub struct SetsFigure {
     /// The name of the server.
     pub server: String,
-    /// The words of the figure.
+    /// The captions of the figure.
     pub captions: Captions,
     /// Whose the sets are, in the order rights, grant, need: the user, the client, the purpose of the task.
     pub who: [String; 3],
-    /// Whether a task declared what it needs. If not, the need is drawn open and counts for nothing.
+    /// Whether a task declared what it needs. If not, the need is drawn open and restricts nothing.
     pub need_declared: bool,
     /// The tools of the server, in any order.
     pub members: Vec<Member>,
@@ -52,31 +52,31 @@ pub struct SetsFigure {
     pub chosen: Option<Chosen>,
 }
 
-/// The words of the figure, for translation. `{}` stands for what is filled in. Lists of three are in the order rights,
+/// The captions of the figure, for translation. `{}` is replaced with a value. Lists of three are in the order rights,
 /// grant, need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captions {
     /// The names of the sets.
     pub sets: [String; 3],
-    /// What each set holds; `{}` is whose it is.
+    /// What each set contains; `{}` is whose set it is.
     pub whose: [String; 3],
-    /// Whose a set is if that has no name.
+    /// Whose a set is, if there is no name.
     pub anybody: [String; 3],
-    /// Inside every set.
+    /// The caption of the region inside every set.
     pub all: String,
-    /// Inside two sets; `{}` is the third.
+    /// The caption of a region inside two sets; `{}` is the third set.
     pub all_but: String,
-    /// Inside one set alone.
+    /// The caption of a region inside one set alone; `{}` is that set.
     pub only: String,
-    /// Inside two sets where there are no more: `{}` twice.
+    /// The caption of the region inside two sets, if there are only two: `{}` occurs twice.
     pub both: String,
-    /// Inside no set.
+    /// The caption of the region outside every set.
     pub none: String,
-    /// In the place of a need that was not declared.
+    /// The text in place of a need that was not declared.
     pub undeclared: String,
-    /// What that means.
+    /// An explanation of a need that was not declared.
     pub undeclared_meaning: String,
-    /// How many are not named.
+    /// How many tools are not named.
     pub more: String,
     /// How many tools there are.
     pub tools: String,
@@ -89,7 +89,7 @@ pub struct Captions {
 }
 
 impl Default for Captions {
-    /// English.
+    /// The captions in English.
     fn default() -> Self {
         Self {
             sets: ["rights", "grant", "need"].map(str::to_owned),
@@ -112,7 +112,7 @@ impl Default for Captions {
     }
 }
 
-/// One of the seven regions of three circles, or what is outside them.
+/// One of the seven regions of three circles, or the region outside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Region {
     pub(super) rights: bool,
@@ -121,7 +121,7 @@ pub(super) struct Region {
 }
 
 impl SetsFigure {
-    /// The region in which a member stands.
+    /// Returns the region that contains a member.
     pub(super) fn region(&self, member: &Member) -> Region {
         Region { rights: member.rights, grant: member.grant, need: member.need && self.need_declared }
     }

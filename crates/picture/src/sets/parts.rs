@@ -1,13 +1,13 @@
-//! The members of the figure by the region in which they stand.
+//! The members of the figure, by region.
 
 use super::geometry::{self, RegionShape};
 use super::model::{Member, SetsFigure};
 
-/// How many members are placed; those beyond are counted.
+/// How many members are placed; further ones are only counted.
 const MEMBERS_MAX: usize = 500;
 
 impl SetsFigure {
-    /// The members, sorted by name and then by the part they stand in. Every part is there, in the order of its place.
+    /// Returns the members by region, sorted by name. Every region is there, in the order in which regions are listed.
     pub(super) fn parts(&self) -> Parts<'_> {
         let mut members: Vec<&Member> = self.members.iter().collect();
         members.sort_unstable();
@@ -30,14 +30,14 @@ impl SetsFigure {
     }
 }
 
-/// A member, and whether it is the one in question.
+/// A member, and whether it is the tool in question.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tool<'a> {
     pub(super) member: &'a Member,
     pub(super) chosen: bool,
 }
 
-/// One region with what stands in it.
+/// One region with its members.
 #[derive(Debug, Clone)]
 pub(super) struct Part<'a> {
     pub(super) place: &'static RegionShape,
@@ -51,7 +51,7 @@ pub(super) struct Parts<'a> {
     pub(super) uncounted: usize,
 }
 
-/// The first `count` tools in order of their names; the one in question is always among them.
+/// Returns the first `count` tools in order of their names. The tool in question is always among them.
 pub(super) fn listed<'a>(tools: &[Tool<'a>], count: usize) -> Vec<Tool<'a>> {
     let mut shown: Vec<Tool<'a>> = tools.iter().take(count).copied().collect();
     if let (Some(chosen), Some(last)) = (tools.iter().skip(count).find(|tool| tool.chosen), shown.last_mut()) {

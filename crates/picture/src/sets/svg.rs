@@ -1,4 +1,5 @@
-//! The figure written as SVG. No id, so that several figures can stand in one page; no style unless it stands alone.
+//! Writes the figure as SVG. It has no id, so that several figures can be in one page, and no style unless it stands
+//! alone.
 
 use std::fmt::Write as _;
 
@@ -10,12 +11,12 @@ use super::model::SvgUse;
 use crate::measure::SANS;
 use sekisho_protocol::label::xml;
 
-/// The colours of the figure, light and dark: what a page that embeds it puts into its style sheet.
+/// The colours of the figure, light and dark. A page that embeds it adds this to its style sheet.
 pub const STYLE: &str = include_str!("standalone.css");
 
 const CODE: &str = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 
-/// The figure, its name and what is drawn in words.
+/// Writes the figure with its title and its description in words.
 pub(super) fn write(layout: &Layout, title: &str, description: &str, used: SvgUse) -> String {
     let height = layout.height;
     let mut out = String::new();
@@ -52,7 +53,7 @@ pub(super) fn write(layout: &Layout, title: &str, description: &str, used: SvgUs
     out
 }
 
-/// A small circle before the name of each set.
+/// Draws a small circle before the name of each set.
 fn key(out: &mut String, layout: &Layout) {
     for (set, y) in &layout.key {
         let _ = writeln!(
@@ -67,7 +68,7 @@ fn key(out: &mut String, layout: &Layout) {
 fn circles(out: &mut String, layout: &Layout) {
     let refused_by = layout.verdict.and_then(|verdict| verdict.refused_by);
     let _ = writeln!(out, "<g transform=\"translate(0 {})\">", layout.circles_top);
-    // The one that refused is drawn last, so that nothing crosses its outline.
+    // The set that refused is drawn last, so that nothing crosses its outline.
     let mut order = SETS;
     order.sort_by_key(|set| refused_by == Some(*set));
     for (at, set) in order.into_iter().enumerate() {
@@ -82,7 +83,7 @@ fn circles(out: &mut String, layout: &Layout) {
         let (class, width) =
             if refused_by == Some(set) { ("sets-no", "4.5") } else { (class(set), if open { "3" } else { "1.75" }) };
         let (x, y) = centre(set);
-        // The class stands on the group: a style sheet that fills it must not fill what is open.
+        // The class is on the group, because a style sheet must not fill the open shape.
         let shape = if open {
             format!(
                 "<path d=\"{}\" fill=\"none\" stroke-dasharray=\"1 6\" stroke-linecap=\"round\"/>",
@@ -99,7 +100,7 @@ fn circles(out: &mut String, layout: &Layout) {
     out.push_str("</g>\n");
 }
 
-/// The box with the answer, its mark, and the line to the dot in question.
+/// Draws the box with the answer, its mark, and the line to the dot in question.
 fn answer(out: &mut String, verdict: &Verdict) {
     let area = verdict.area;
     let class = answer_class(Some(verdict));
@@ -113,7 +114,7 @@ fn answer(out: &mut String, verdict: &Verdict) {
         area.bottom - area.top
     );
     if let Some((x, y)) = verdict.at {
-        // From the straight part of the edge, even to a dot at the very left.
+        // The line starts at the straight part of the edge, even for a dot at the very left.
         let (from, bottom) = (x.max(area.left + 14), area.bottom);
         let _ = writeln!(
             out,
@@ -133,7 +134,7 @@ fn answer(out: &mut String, verdict: &Verdict) {
     );
 }
 
-/// A line above a list, and a small picture of the region that it is of.
+/// Draws a line above a list, and a small picture of the list's region.
 fn heading(out: &mut String, section: &Section, need_declared: bool) {
     let area = section.area;
     let _ = writeln!(

@@ -7,7 +7,7 @@ use super::geometry::{Area, is_well_inside};
 use super::layout::{Layout, WIDTH};
 use super::{Captions, Chosen, Member, SetsFigure, SvgUse};
 
-/// A member in the sets of which `sets` holds the first letter.
+/// Returns a member of the sets whose first letters are in `sets`.
 fn member(name: &str, sets: &str) -> Member {
     let [rights, grant, need] = ['r', 'g', 'n'].map(|set| sets.contains(set));
     Member { name: name.to_owned(), rights, grant, need, detail: Some("read".to_owned()) }
@@ -74,7 +74,7 @@ fn within(inner: &Area, outer: &Area) -> bool {
     inner.left >= outer.left && inner.right <= outer.right && inner.top >= outer.top && inner.bottom <= outer.bottom
 }
 
-/// What must hold of every figure, whatever is in it.
+/// Checks what must be true for every figure, whatever is in it.
 fn check(figure: &SetsFigure) -> Result<(), String> {
     let layout = Layout::new(figure);
     let frame = Area { left: 0, top: 0, right: WIDTH, bottom: layout.height };
@@ -186,7 +186,7 @@ proptest! {
     fn the_one_in_question_is_always_named(figure in any_figure()) {
         let marked = Layout::new(&figure).dots.iter().filter(|dot| dot.ring).count();
         let stands = figure.chosen.as_ref().is_some_and(|c| figure.members.iter().any(|m| m.name == c.name));
-        // Once among the circles and once in a list.
+        // It is marked once among the circles and once in a list.
         prop_assert_eq!(marked, if stands { 2 } else { 0 });
     }
 }
@@ -221,7 +221,7 @@ fn hostile_names_stay_text() {
 fn an_embedded_figure_needs_nothing_that_a_strict_page_forbids() {
     let svg = small().to_svg(SvgUse::Embedded);
     for forbidden in ["<style", " style=", "<script", "href", "url(", " id=", " on"] {
-        // The words of the description are no attributes.
+        // Only the tags are searched, because the description may contain such words.
         let marks: String =
             svg.split('<').map(|tag| tag.split('>').next().unwrap_or_default().to_owned() + "<").collect();
         assert!(!format!("<{marks}").contains(forbidden), "{forbidden}: {svg}");
@@ -339,7 +339,7 @@ flowchart LR
     );
 }
 
-/// The contrast of two colours by WCAG 2.
+/// Returns the contrast of two colours, as defined by WCAG 2.
 fn contrast(one: &str, other: &str) -> f64 {
     let light = |colour: &str| {
         let part = |at: usize| {

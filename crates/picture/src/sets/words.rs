@@ -1,4 +1,4 @@
-//! The words of the figure: captions, titles, verdicts, and the description for those who cannot see it.
+//! The texts of the figure: captions, titles, verdicts, and the description for those who cannot see it.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,11 @@ use super::parts::{Parts, listed};
 /// The longest foreign text that is kept whole, in characters.
 pub(super) const TEXT_CHARS_MAX: usize = 256;
 
-/// How many names of one region the description holds.
+/// How many names of one region the description contains at most.
 const DESCRIBED_MAX: usize = 12;
 
 impl Captions {
-    /// Japanese.
+    /// The captions in Japanese.
     pub fn japanese() -> Self {
         Self {
             sets: ["権限", "許可", "必要"].map(str::to_owned),
@@ -41,12 +41,12 @@ impl Captions {
         }
     }
 
-    /// The word for one set.
+    /// Returns the name of one set.
     pub(super) fn set(&self, set: SetName) -> &str {
         pick(&self.sets, set)
     }
 
-    /// What a region is called.
+    /// Returns the name of a region.
     pub(super) fn region(&self, region: Region, need_declared: bool) -> String {
         let [rights, grant, need] = [SetName::Rights, SetName::Grant, SetName::Need].map(|set| self.set(set));
         match (region.rights, region.grant, region.need) {
@@ -62,24 +62,24 @@ impl Captions {
         }
     }
 
-    /// `and 3 more`.
+    /// Returns `and 3 more`.
     pub(super) fn and_more(&self, count: usize) -> String {
         fill(&self.more, &count.to_string())
     }
 }
 
-/// The name of the figure: its server.
+/// Returns the title of the figure, which names its server.
 pub(super) fn title(figure: &SetsFigure) -> String {
     let sets = figure.captions.sets.join(", ");
     format!("{}: {sets}", clean(&figure.server, TEXT_CHARS_MAX))
 }
 
-/// How many tools the server has.
+/// Returns how many tools the server has.
 pub(super) fn tools(figure: &SetsFigure) -> String {
     fill(&figure.captions.tools, &figure.members.len().to_string())
 }
 
-/// What one set holds, and whose it is.
+/// Returns what one set contains, and whose set it is.
 pub(super) fn whose(figure: &SetsFigure, set: SetName) -> String {
     if set == SetName::Need && !figure.need_declared {
         return figure.captions.undeclared_meaning.clone();
@@ -89,7 +89,7 @@ pub(super) fn whose(figure: &SetsFigure, set: SetName) -> String {
     fill(pick(&figure.captions.whose, set), &clean(who, TEXT_CHARS_MAX))
 }
 
-/// The answer to the call in question, in words.
+/// Returns the answer to the call in question, in words.
 pub(super) fn verdict(figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) -> String {
     let captions = &figure.captions;
     let Some(set) = chosen.refused_by else {
@@ -107,7 +107,7 @@ pub(super) fn verdict(figure: &SetsFigure, chosen: &Chosen, parts: &Parts<'_>) -
     format!("{}: {}", fill(&captions.says_no, captions.set(set)), pick(&captions.reasons, set))
 }
 
-/// All that is drawn, in words.
+/// Describes everything that is drawn, in words.
 pub(super) fn description(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     let captions = &figure.captions;
     let mut out = format!("{}. ", tools(figure));
@@ -133,7 +133,7 @@ pub(super) fn description(figure: &SetsFigure, parts: &Parts<'_>) -> String {
     out.trim().to_owned()
 }
 
-/// `template` with its next `{}` filled in; a translation that forgot it loses nothing.
+/// Returns `template` with its next `{}` replaced. If a translation lacks the `{}`, the value is appended.
 pub(super) fn fill(template: &str, value: &str) -> String {
     if template.contains("{}") { template.replacen("{}", value, 1) } else { format!("{template} {value}") }
 }

@@ -1,4 +1,4 @@
-//! What strangers can have read: the work grows in step with the text.
+//! The work to read texts of strangers grows in proportion to their length.
 
 use sekisho_picture::diagram;
 use sekisho_protocol::growth::{DOUBLINGS, check, in_proportion};
@@ -8,7 +8,7 @@ fn read(kind: Kind, text: &str) -> Option<Map> {
     specification::read(&[Source { name: "x".to_owned(), text: text.to_owned(), kind }]).ok()
 }
 
-/// Texts of a unit that is repeated, each of a kind that has been quadratic in some reader.
+/// Texts of a repeated unit, each of a kind for which some reader was quadratic.
 const REPEATED: &[(Kind, &str, &str, &str)] = &[
     (Kind::Html, "<p ", "a# ", ">text</p>"),
     (Kind::Html, "<p ", "a#=\"x\" ", ">text</p>"),
@@ -53,7 +53,7 @@ fn repeated(before: &str, unit: &str, after: &str, count: usize) -> String {
     text + after
 }
 
-/// ATK-244: no text makes the reading of it cost more than in proportion to its length.
+/// ATK-244: the cost of reading a text grows in proportion to its length.
 #[test]
 fn reading_grows_with_the_text() {
     for (kind, before, unit, after) in REPEATED {
@@ -67,12 +67,12 @@ fn reading_grows_with_the_text() {
     }
 }
 
-/// One section of a text, by its number.
+/// Builds one section of a text, by its number.
 type Shape = fn(usize) -> String;
-/// Something that is asked of a map; how much comes of it.
+/// A question about a map. Returns the size of the answer.
 type Work = fn(&Map) -> usize;
 
-/// ATK-244: the same for what is done with a text that was read.
+/// ATK-244: the same for everything that is done with a text after it was read.
 #[test]
 fn what_is_asked_of_a_map_grows_with_it() {
     let shapes: [(&str, Shape); 5] = [

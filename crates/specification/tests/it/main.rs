@@ -1,4 +1,5 @@
-//! Pictures of real texts, where these are: they are other people's, and are not kept here. And what reading costs.
+//! Diagrams of real texts, if they are available: the texts belong to others and are not stored here. And the cost of
+//! reading.
 
 #[cfg(test)]
 mod growth;

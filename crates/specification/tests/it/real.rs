@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use sekisho_picture::diagram;
 use sekisho_specification::{Map, Options, Source, diff, read};
 
-/// The folder that this variable names. Without it, the test is left out, by name.
+/// Returns the folder that this variable names. Without the variable, the test is skipped with a message.
 fn folder(variable: &str, test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os(variable).map(PathBuf::from);
     if folder.is_none() {
@@ -23,14 +23,14 @@ fn drawn(map: &Map, lines: usize) -> String {
     diagram::to_mermaid(&map.diagram(&Options { lines, ..Options::default() }).expect("it can be drawn"))
 }
 
-/// The words between the first quotes of a line, as they were before Mermaid's entities.
+/// Returns the words between the first quotes of a line, with Mermaid's entities decoded.
 fn label(line: &str) -> String {
     let quoted = line.split('"').nth(1).unwrap_or_default();
     let text = quoted.split("<br/>").next().unwrap_or_default();
     text.replace("#46;", ".").replace("#34;", "\"")
 }
 
-/// The arrows of a picture: title, first kind, title. Those to what is presupposed are left out.
+/// Returns the arrows of a diagram: title, first kind, title. Arrows to presupposed documents are left out.
 fn arrows(picture: &str) -> BTreeSet<(String, String, String)> {
     let mut titles = BTreeMap::new();
     for line in picture
@@ -55,7 +55,7 @@ fn arrow(from: &str, kind: &str, to: &str) -> (String, String, String) {
     (from.to_owned(), kind.to_owned(), to.to_owned())
 }
 
-/// Every arrow of the picture was looked up in the text; what is folded into a section speaks for it.
+/// Every arrow of the diagram was checked in the text; a folded section counts for the section that contains it.
 #[test]
 fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
     let Some(folder) = folder("SEKISHO_TEST_MCP_PAGES", "the_authorization_pages_of_2025_06_18_are_drawn_true") else {
@@ -66,7 +66,7 @@ fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
     let count = picture.lines().count();
     assert!((46..=50).contains(&count), "{count} lines");
     let real: BTreeSet<_> = [
-        // "MCP servers MUST validate access tokens" and others, of what Roles says MCP servers and clients are.
+        // "MCP servers MUST validate access tokens" and others. Roles says what MCP servers and clients are.
         arrow("Authorization Flow", "requires", "Roles"),
         // "The Authorization Server Discovery section specifies how an MCP server indicates …"
         arrow("Roles", "links", "Authorization Server Discovery"),
@@ -75,14 +75,15 @@ fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
         // "MCP clients MUST use OAuth 2.0 Protected Resource Metadata for authorization server discovery."
         arrow("Overview", "requires", "Authorization Server Discovery"),
         arrow("Authorization Server Discovery", "requires", "Roles"),
-        // Only SHOULD.
+        // Only SHOULD, so this is not `requires`.
         arrow("Dynamic Client Registration", "uses", "Roles"),
         arrow("Security Considerations", "requires", "Roles"),
-        // Its Confused Deputy Problem links to that of the best practices.
+        // The Confused Deputy Problem there links to that of the best practices.
         arrow("Security Considerations", "links", "Attacks and Mitigations"),
         // "MCP proxy servers using static client IDs MUST obtain user consent …"
         arrow("Security Considerations", "requires", "Terminology"),
-        // "MCP clients MUST include the `resource` parameter … as specified in the Resource Parameter Implementation section"
+        // "MCP clients MUST include the `resource` parameter … as specified in the Resource Parameter Implementation
+        // section"
         arrow("Token Audience Binding and Validation", "requires", "Resource Parameter Implementation"),
         // "… why token passthrough is explicitly forbidden", with a link
         arrow("Token Audience Binding and Validation", "links", "Token Passthrough"),
@@ -122,10 +123,10 @@ fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
         let lines: Vec<_> = picture.lines().filter(|line| line.contains(outside)).collect();
         assert!(lines.len() == 1 && lines[0].contains("presupposes: "), "{outside}: {lines:?}");
     }
-    // However much room there is, these are not said by the text.
+    // However much room there is, these relations are not drawn, because the text does not state them.
     let whole = arrows(&drawn(&map, 150));
     for (from, to) in [
-        // "Access token handling" is not what Token Handling is about.
+        // "Access token handling" is not about Token Handling.
         ("Token Requirements", "Token Handling"),
         // "error handling requirements" of OAuth 2.1.
         ("Token Handling", "Error Handling"),
@@ -138,7 +139,7 @@ fn the_authorization_pages_of_2025_06_18_are_drawn_true() {
     assert_eq!(map.broken_links(), []);
 }
 
-/// As RFC 6749 and RFC 8707 say, looked up in their text.
+/// Checked in the texts of RFC 6749 and RFC 8707.
 #[test]
 fn two_rfcs_are_drawn_true() {
     let Some(folder) = folder("SEKISHO_TEST_RFCS", "two_rfcs_are_drawn_true") else { return };
@@ -181,7 +182,8 @@ fn two_rfcs_are_drawn_true() {
         assert!(has(from, kind, to), "{from} {kind} {to}");
     }
     for (from, to) in [
-        // "Section 4.3 of [RFC3986]", "Section 3.3 of [RFC6749]", "Section 5.1 of [RFC6749]": of others.
+        // "Section 4.3 of [RFC3986]", "Section 3.3 of [RFC6749]", "Section 5.1 of [RFC6749]": sections of other
+        // documents.
         ("8707 2", "8707 4"),
         ("8707 1", "8707 3"),
         ("8707 2.2", "8707 5.1"),
@@ -198,7 +200,7 @@ fn two_rfcs_are_drawn_true() {
     assert!((44..=50).contains(&picture.lines().count()), "{picture}");
 }
 
-/// The page in the documentation is what is drawn today. `UPDATE=1` writes it.
+/// The page in the documentation shows the current diagrams. `UPDATE=1` writes it.
 #[test]
 fn the_documentation_shows_these_pictures() {
     let Some(folder) = folder("SEKISHO_TEST_MCP_PAGES", "the_documentation_shows_these_pictures") else { return };

@@ -1,4 +1,4 @@
-//! The table in docs/threats.md is made of [`Named`], and nothing leaves that is not in it.
+//! The table in docs/threats.md is made from [`Named`], and no request goes to a URL that is not in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,8 @@ fn table() -> String {
     out
 }
 
-/// ATK-222: what a stranger can name × who follows it × what holds it, as docs/threats.md has it. `UPDATE=1` writes it.
+/// ATK-222: docs/threats.md shows what a stranger can name, who follows it and which rule applies. `UPDATE=1` writes
+/// it.
 #[test]
 fn the_table_of_what_can_be_named_is_true() {
     let path = root().join("docs/threats.md");
@@ -41,7 +42,7 @@ fn the_table_of_what_can_be_named_is_true() {
     assert_eq!(format!("| {rows}\n"), table(), "UPDATE=1 writes it again");
 }
 
-/// ATK-222: every URL of the documents that we read has a row. A member that is added has to be added here.
+/// ATK-222: every URL in the documents that we read has a row. A new member has to be added here.
 #[test]
 fn every_url_of_a_document_has_a_row() {
     let url = || "https://x.test".to_owned();
@@ -90,7 +91,7 @@ fn every_url_of_a_document_has_a_row() {
     assert_eq!(seen, 8);
 }
 
-/// Where a URL is asked for that no stranger named, and why. A new place has to be argued for here.
+/// The places that call a URL which no stranger named, with the reason. A new place needs a reason here.
 const GIVEN: &[(&str, usize, &str)] = &[
     ("app/src/command/import/logins.rs", 1, "the server's URL, as the client's file has it that a person named"),
     ("app/src/command/login.rs", 1, "the server's URL, as a person typed it"),
@@ -106,7 +107,7 @@ const GIVEN: &[(&str, usize, &str)] = &[
     ("demo/src/attacks.rs", 4, "the demonstration's own servers"),
     ("demo/src/person.rs", 7, "a person in a browser, who follows every link"),
 ];
-/// Where connections are opened.
+/// The places that open connections.
 const OPENS: &[(&str, &str)] = &[
     ("client/src/http/safe.rs", "everything that has a `Destination`"),
     ("gateway/src/forward/http/connect.rs", "to what the operator configured; no redirect is followed"),
@@ -137,8 +138,8 @@ fn sources() -> BTreeMap<String, String> {
     found
 }
 
-/// ATK-222: what is asked for in nobody's name stands in a list; what is followed is asked for under its own name; and
-/// nothing else opens connections.
+/// ATK-222: the places that call a URL which nobody named are listed; every followed link is called under its own name;
+/// and nothing else opens connections.
 #[test]
 fn nothing_is_asked_for_but_what_is_known() {
     let sources = sources();

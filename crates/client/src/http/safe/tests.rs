@@ -1,4 +1,4 @@
-//! Real sockets on loopback. A *canary* is a listener that must see nothing.
+//! Tests with real sockets on loopback. A *canary* is a listener that nothing may connect to.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +19,7 @@ use super::{Destination, HttpClient, HttpError, HttpSettings, Request, Resolve, 
 
 mod refused;
 
-/// Addresses by turns: each look-up gets the next set.
+/// A resolver whose look-ups return the next set of addresses each time.
 #[derive(Debug, Clone)]
 struct Names(Arc<(Vec<Vec<IpAddr>>, AtomicUsize)>);
 
@@ -42,8 +42,8 @@ impl Resolve for Names {
     }
 }
 
-/// A listener that must see nothing. Connecting on loopback is done when `connect` returns, so a connection
-/// that was made is there to be accepted.
+/// A listener that nothing may connect to. On loopback, a connection is ready to be accepted as soon as `connect`
+/// returns, so none is missed.
 struct Canary(std::net::TcpListener);
 
 impl Canary {
@@ -99,7 +99,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8], s
         }
     }
     seen.send(String::from_utf8(request).unwrap()).ok();
-    // The client may leave in the middle: that is what some tests are about.
+    // The client may close the connection early: some tests are about that.
     stream.write_all(answer).await.ok();
     stream.shutdown().await.ok();
 }
@@ -123,7 +123,7 @@ async fn an_exchange_on_loopback_works_where_allowed() {
     assert_eq!(get(loopback(), &server.url("/a?b=c")).await.unwrap(), (200, "{}".to_owned()));
 }
 
-/// What goes out is one unambiguous request, whatever headers the caller gave.
+/// The request that is sent is unambiguous, whatever headers the caller set.
 #[tokio::test]
 async fn the_request_on_the_wire_is_ours() {
     let mut server = Server::answering(plain("{}")).await;
@@ -155,7 +155,8 @@ async fn the_request_on_the_wire_is_ours() {
     assert!(!seen.contains("evil") && !seen.contains("chunked") && !seen.contains("upgrade"));
 }
 
-/// ATK-31, ATK-88, CL-37, CL-45: a redirect is an answer and is not followed; no other server sees the token.
+/// ATK-31, ATK-88, CL-37, CL-45: a redirect is returned as the response and not followed; no other server sees the
+/// token.
 #[tokio::test]
 async fn no_redirect_is_followed() {
     for status in [300, 301, 302, 303, 305, 307, 308] {
@@ -173,7 +174,7 @@ async fn no_redirect_is_followed() {
     }
 }
 
-/// ATK-32: a body that drips, a header that drips, and a server that says nothing all end at the deadline.
+/// ATK-32: a slow body, slow headers, and a server that sends nothing all end at the deadline.
 #[tokio::test]
 async fn a_slow_answer_ends_at_the_deadline() {
     for (first, drop) in
@@ -183,7 +184,7 @@ async fn a_slow_answer_ends_at_the_deadline() {
         let address = listener.local_addr().unwrap();
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
-            // An answer before the request would be a fault of its own.
+            // The server waits for the request: a response before it would be an error of its own.
             stream.read_u8().await.unwrap();
             stream.write_all(first).await.unwrap();
             let mut tick = tokio::time::interval(Duration::from_millis(20));
@@ -198,7 +199,7 @@ async fn a_slow_answer_ends_at_the_deadline() {
     }
 }
 
-/// ATK-32: the bound holds while reading, whether or not the length was announced, and the lower bound wins.
+/// ATK-32: the bound holds while reading, whether or not the length was announced; the lower bound counts.
 #[tokio::test]
 async fn a_long_body_is_not_read_to_its_end() {
     let endless = [
@@ -223,7 +224,7 @@ async fn a_long_body_is_not_read_to_its_end() {
     assert!(get(HttpSettings { body_bytes_max: 999, ..loopback() }, &exact.url("/")).await.is_ok());
 }
 
-/// ATK-32: nothing is unpacked, so no small answer becomes a large one.
+/// ATK-32: nothing is decompressed, so no small response becomes a large one.
 #[tokio::test]
 async fn a_compressed_answer_is_refused() {
     for encoding in ["gzip", "deflate", "br", "zstd", "identity, gzip", "GZIP"] {
@@ -238,7 +239,7 @@ async fn a_compressed_answer_is_refused() {
     assert!(get(loopback(), &server.url("/")).await.is_ok());
 }
 
-/// What is cut short, smuggled or no HTTP at all is an error, never half an answer.
+/// A truncated or ambiguous response, or one that is not HTTP, is an error and never half a response.
 #[tokio::test]
 async fn a_broken_answer_is_no_answer() {
     let many = (0..200).map(|n| format!("h{n}: x\r\n")).collect::<String>();
@@ -257,7 +258,7 @@ async fn a_broken_answer_is_no_answer() {
     }
 }
 
-/// ATK-32: no more exchanges than places run at once; a further one does not even connect.
+/// ATK-32: no more exchanges run at once than there are places; a further one does not even connect.
 #[tokio::test]
 async fn a_stalled_exchange_keeps_its_place() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -277,8 +278,8 @@ async fn a_stalled_exchange_keeps_its_place() {
     assert!(matches!(first.await.unwrap_err(), HttpError::Protocol(_)));
 }
 
-/// ATK-28: proxies named in the environment are not asked. The environment is set for another process, which
-/// runs the test above.
+/// ATK-28: proxies named in the environment are not used. The environment is set for another process, which runs the
+/// test above.
 #[test]
 fn the_environment_names_no_proxy() {
     let canary = Canary::new();
@@ -322,7 +323,7 @@ async fn tls_server(acceptor: tokio_rustls::TlsAcceptor) -> Server {
     let (sender, seen) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A client that does not trust us leaves during the handshake.
+            // A client that does not trust us closes the connection during the handshake.
             if let Ok(stream) = acceptor.accept(stream).await {
                 serve(stream, plain("{}").as_bytes(), &sender).await;
             }
@@ -331,7 +332,7 @@ async fn tls_server(acceptor: tokio_rustls::TlsAcceptor) -> Server {
     Server { address, seen }
 }
 
-/// ATK-30, CL-45: the name in the URL is what the certificate must be for, wherever the connection goes.
+/// ATK-30, CL-45: the certificate must be for the name in the URL, wherever the connection goes.
 #[tokio::test]
 async fn the_certificate_must_be_for_the_name_in_the_url() {
     let authority = authority("server.test");

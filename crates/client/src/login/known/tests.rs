@@ -31,7 +31,7 @@ fn known(client: &str, secret: Option<&str>) -> Vec<KnownClient> {
     }]
 }
 
-/// An issuer that takes documents and registers nobody.
+/// An issuer that accepts metadata documents and offers no registration.
 fn world(promises_iss: bool) -> Scripted {
     let mut metadata = issuer_json(ISSUER);
     metadata["client_id_metadata_document_supported"] = json!(true);
@@ -49,8 +49,8 @@ fn redirect_sent(setup: &Setup) -> String {
     sent.iter().find(|sent| sent.line == TOKEN).unwrap().form()["redirect_uri"].clone()
 }
 
-/// ATK-201: the document is used at an issuer that sends `iss`, with the shared path; at another one only if a person named
-/// that issuer, with the issuer's own path.
+/// ATK-201: the document is used at an issuer that sends `iss`, with the shared path; at any other issuer only if a
+/// person named it, and with the issuer's own path.
 #[tokio::test]
 async fn a_document_needs_an_issuer_that_names_itself() {
     let answers = |promises| world(promises).json(TOKEN, 200, &granted("at"));
@@ -64,7 +64,7 @@ async fn a_document_needs_an_issuer_that_names_itself() {
         let own = format!("http://127.0.0.1{}", redirect_path(ISSUER));
         assert!(matches!(&error, LoginError::Unnamed { redirect, .. } if *redirect == own), "{error}");
         assert!(setup.forms().is_empty());
-        // An issuer that was seen to send `iss` is as good as one that promises it.
+        // An issuer that has sent `iss` before counts like one that announces it.
         setup.store.pin(Pin::Iss(ISSUER), ISSUER).unwrap();
         logged_in(&setup).await.unwrap();
         assert_eq!(redirect_sent(&setup), "http://127.0.0.1:4711/callback");
@@ -74,7 +74,7 @@ async fn a_document_needs_an_issuer_that_names_itself() {
     assert_eq!(redirect_sent(&setup), format!("http://127.0.0.1:4711{}", redirect_path(ISSUER)));
 }
 
-/// ATK-203: `iss` is remembered when an answer had it, and not when the metadata promise it.
+/// ATK-203: `iss` is remembered when an answer contained it, and not when the metadata announce it.
 #[tokio::test]
 async fn what_was_seen_is_remembered_and_not_what_was_promised() {
     let setup = Setup { document: document(None), ..Setup::new(world(true).json(TOKEN, 200, &granted("at"))) };
@@ -84,7 +84,7 @@ async fn what_was_seen_is_remembered_and_not_what_was_promised() {
     assert_eq!(setup.store.pinned(Pin::Iss(ISSUER)).unwrap().as_deref(), Some(ISSUER));
 }
 
-/// RFC 9700 §4.4.2: among issuers that send no `iss`, a given redirect path belongs to one.
+/// RFC 9700 §4.4.2: among issuers that send no `iss`, a given redirect path belongs to one issuer.
 #[tokio::test]
 async fn a_given_path_belongs_to_one_issuer() {
     let redirect = |text: &str| Some(RedirectUri::parse(text).unwrap());
@@ -98,7 +98,7 @@ async fn a_given_path_belongs_to_one_issuer() {
     setup.store.forget_tokens(&resource_id()).unwrap();
     setup.store.unpin(Pin::Redirect("/done")).unwrap();
     setup.store.pin(Pin::Redirect("/done"), "https://other.test").unwrap();
-    // The first answer had `iss`, so it is required now, and the path may be shared.
+    // The first answer contained `iss`, so it is required now, and the path may be shared.
     logged_in(&setup).await.unwrap();
     setup.store.forget_tokens(&resource_id()).unwrap();
     setup.store.unpin(Pin::Iss(ISSUER)).unwrap();
@@ -110,8 +110,8 @@ async fn a_given_path_belongs_to_one_issuer() {
     assert!(matches!(logged_in(&unusable).await, Err(LoginError::RedirectUnusable { .. })));
 }
 
-/// ATK-209, ATK-210: tokens are refreshed and given back as the client that they were granted to, also if another client is
-/// registered now. If the secret of that client is missing, the tokens are kept.
+/// ATK-209, ATK-210: tokens are refreshed and given back as the client to which they were granted, even if another
+/// client is registered now. If the secret of that client is missing, the tokens stay stored.
 #[tokio::test]
 async fn tokens_belong_to_their_client() {
     let first = Registration {
@@ -151,7 +151,7 @@ async fn tokens_belong_to_their_client() {
     assert_eq!((fresh.client.secret, with.forms()[0]["client_secret"].as_str()), (None, "given again"));
 }
 
-/// Tokens of another client than the given one are not used, and are given back when they are replaced.
+/// Tokens of another client than the given one are not used. When they are replaced, they are given back.
 #[tokio::test]
 async fn tokens_of_another_client_are_replaced_and_given_back() {
     let revoke = "POST https://issuer.test/revoke";

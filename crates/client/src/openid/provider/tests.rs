@@ -34,14 +34,14 @@ async fn a_provider_describes_itself() {
     assert_eq!(provider.keys.as_str(), "https://login.test/realm/keys");
     assert_eq!(provider.id_token_algorithms, [SigningAlgorithm::Rs256]);
     assert!(provider.server.authorization_response_iss_parameter_supported);
-    // Auth0 and authentik: the issuer ends in a slash, and the document is at the same place.
+    // Auth0 and authentik: the issuer ends in a slash, and the document's URL is the same as without it.
     let mut slashed = document();
     slashed["issuer"] = json!("https://login.test/realm/");
     let http = Scripted::default().json(LINE, 200, &slashed);
     assert_eq!(discover(&http, "https://login.test/realm/").await.unwrap().issuer(), "https://login.test/realm/");
 }
 
-/// ATK-85, ATK-298: a provider that calls itself otherwise is another provider.
+/// ATK-85, ATK-298: metadata that name another issuer are refused.
 #[tokio::test]
 async fn a_provider_that_lies_about_its_issuer_is_refused() {
     for named in ["https://login.test/realm/", "https://evil.test/realm", "https://login.test/{tenantid}", ""] {
@@ -63,7 +63,7 @@ async fn a_provider_that_lies_about_its_issuer_is_refused() {
     }
 }
 
-/// ATK-85, ATK-86, ATK-222: nothing that a provider names is less secure than itself.
+/// ATK-85, ATK-86, ATK-222: a provider cannot name a URL that is less secure than its own.
 #[tokio::test]
 async fn a_provider_names_no_less_secure_endpoint() {
     for member in [

@@ -115,7 +115,7 @@ async fn a_sign_in_needs_its_own_registration() {
     assert_eq!(begin(&provider().await, &elsewhere, wish, now(), &entropy).unwrap_err(), refused);
 }
 
-/// PX-09: what is kept is what was begun, and nothing else reads as it.
+/// PX-09: a stored sign-in is read back unchanged, and no other bytes are read as one.
 #[tokio::test]
 async fn a_sign_in_survives_keeping() {
     let (_, sign_in) = begun(1).await;
@@ -128,7 +128,7 @@ async fn a_sign_in_survives_keeping() {
     assert!(SignIn::from_bytes(more.to_string().as_bytes()).is_none());
 }
 
-/// ATK-12, ATK-81, ATK-83, PX-09: only the answer that is awaited, from the provider that was asked, in time.
+/// ATK-12, ATK-81, ATK-83, PX-09: only the expected answer is accepted, from the provider that was asked, in time.
 #[tokio::test]
 async fn only_the_awaited_answer_is_taken() {
     let (_, sign_in) = begun(1).await;
@@ -157,7 +157,7 @@ async fn only_the_awaited_answer_is_taken() {
     assert!(told.contains("access_denied (no)"), "{told}");
 }
 
-/// ATK-83: the code goes to the provider that was asked, with the verifier of this sign-in.
+/// ATK-83: the code is sent to the provider that was asked, with the verifier of this sign-in.
 #[tokio::test]
 async fn a_code_is_traded_where_it_was_asked_for() {
     let (_, sign_in) = begun(1).await;
@@ -195,7 +195,7 @@ async fn a_code_is_traded_where_it_was_asked_for() {
     assert!(matches!(error, TokenError::OtherIssuer { .. }) && http.sent().is_empty());
 }
 
-/// ATK-299: UserInfo of somebody else brings no claims.
+/// ATK-299: a UserInfo response about another person gives no claims.
 #[tokio::test]
 async fn user_info_is_about_the_same_person() {
     let (provider, access) = (provider().await, AccessToken::from_outside("at"));

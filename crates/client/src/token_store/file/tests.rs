@@ -29,8 +29,8 @@ fn tokens() -> Tokens {
     }
 }
 
-/// CL-38, CL-06, CL-18: what is kept comes back whole, by resource and by issuer; nobody else can read it, and no
-/// secret is in it.
+/// CL-38, CL-06, CL-18: stored data is read back complete, by resource and by issuer; nobody else can read the files,
+/// and no secret is visible in them.
 #[test]
 fn what_is_kept_comes_back_and_is_sealed() {
     let folder = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ fn what_is_kept_comes_back_and_is_sealed() {
     assert_eq!(kept.registration(ISSUER).unwrap(), None);
 }
 
-/// What was changed, was sealed under another key, or lies under another name is refused and not read.
+/// A file that was changed, was sealed under another key, or has another file's name is refused.
 #[test]
 fn what_is_not_ours_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -92,7 +92,7 @@ fn what_is_not_ours_is_refused() {
     }
 }
 
-/// One at a time has its turn, whoever opened the store; whoever waits too long is told so.
+/// One program at a time has its turn, whoever opened the store; a program that waits too long gets an error.
 #[tokio::test]
 async fn turns_are_taken_one_after_the_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +111,8 @@ async fn turns_are_taken_one_after_the_other() {
     waiting.await.unwrap();
 }
 
-/// ATK-214: a program that waits for no person gets an error while one is logging in, and waits for other programs.
+/// ATK-214: a program that does not wait for people gets an error while a person logs in elsewhere, and waits for other
+/// exchanges.
 #[tokio::test]
 async fn a_person_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +130,7 @@ async fn a_person_is_not_waited_for() {
     other.turn(At::Server(&resource), Wait::ForPrograms).await.unwrap();
 }
 
-/// ATK-204, CL-19: the first pin stays, whatever is registered or forgotten.
+/// ATK-204, CL-19: the first pin stays, whatever is registered or deleted.
 #[test]
 fn a_pin_stays_until_a_person_removes_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -153,7 +154,7 @@ fn a_pin_stays_until_a_person_removes_it() {
     assert_eq!(again.pin(pin, "https://other.test").unwrap(), "https://other.test");
 }
 
-/// Files of earlier versions are understood: a pin among the registrations, and tokens without their client.
+/// Files of earlier versions can be read: a pin among the registrations, and tokens without their client.
 #[test]
 fn what_earlier_versions_kept_is_understood() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The signing keys of a provider, and tokens that are truly signed with them, or truly not.
+//! The signing keys of a provider, and tokens with valid or invalid signatures.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// An algorithm.
+/// A signature algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signs {
     /// ECDSA on P-256.
@@ -21,7 +21,7 @@ enum Pair {
     Rs256(Box<RsaKeyPair>),
 }
 
-/// A key and its name.
+/// A key with its identifier.
 pub struct Key {
     id: String,
     pair: Pair,
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Key {
 }
 
 impl Key {
-    /// A new key.
+    /// Generates a key.
     pub fn generate(id: &str, signs: Signs) -> Self {
         let pair = match signs {
             Signs::Es256 => {
@@ -47,7 +47,7 @@ impl Key {
         Self { id: id.to_owned(), pair }
     }
 
-    /// The public half, as it is published (RFC 7517).
+    /// Returns the public key as it is published (RFC 7517).
     pub fn jwk(&self) -> Value {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         match &self.pair {
@@ -64,7 +64,7 @@ impl Key {
         }
     }
 
-    /// A token of this type with these claims.
+    /// Signs a token of this type with these claims.
     pub fn token(&self, typ: Option<&str>, claims: &Value) -> String {
         let alg = if matches!(self.pair, Pair::Es256(_)) { "ES256" } else { "RS256" };
         let mut header = json!({ "alg": alg, "kid": self.id });
@@ -85,7 +85,7 @@ impl Key {
     }
 }
 
-/// A token that says `alg: none` and has no signature.
+/// Returns a token that says `alg: none` and has no signature.
 pub fn unsigned(claims: &Value) -> String {
     format!("{}.{}.", part(&json!({ "alg": "none", "typ": "JWT" })), part(claims))
 }
@@ -94,7 +94,7 @@ fn part(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// Both integers of an RSA public key (RFC 8017 appendix A.1.1), in DER, without leading zeros.
+/// Returns both integers of an RSA public key (RFC 8017 appendix A.1.1, in DER), without leading zeros.
 fn integers(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (sequence, _) = element(der);
     let (modulus, rest) = element(sequence);
@@ -103,7 +103,7 @@ fn integers(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (plain(modulus), plain(exponent))
 }
 
-/// The content of the first element, and what follows it.
+/// Returns the content of the first DER element, and what follows the element.
 fn element(der: &[u8]) -> (&[u8], &[u8]) {
     let (head, length) = match der[1] {
         short @ 0..=0x7f => (2, usize::from(short)),

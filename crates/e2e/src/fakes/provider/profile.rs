@@ -1,5 +1,5 @@
-//! How each kind of provider behaves, as far as it differs from the specification or from the others. The product's own
-//! table is `protocol::openid::profile`; this one is written apart from it, so that one mistake is not made twice.
+//! How each kind of provider differs from the specification or from the others. The product's own table is
+//! `protocol::openid::profile`; this one was written independently, so that a mistake in one shows.
 
 use serde_json::{Map, Value, json};
 
@@ -10,11 +10,12 @@ pub enum Behaves {
     Auth0,
     /// authentik: the issuer ends in a slash.
     Authentik,
-    /// Entra ID: `sub` differs by client, `oid` and `tid` do not; dated back; no `iss` in answers; groups by identifier.
+    /// Entra ID: `sub` differs by client, `oid` and `tid` do not; times in the past; no `iss` in answers; groups by
+    /// identifier.
     Entra,
-    /// Entra ID, where the person is in too many groups: a link in their place.
+    /// Entra ID for a person in too many groups: a link in place of the groups.
     EntraOverage,
-    /// As the specification has it.
+    /// The behaviour that the specification describes.
     Generic,
     /// Google: no groups, `hd`, `azp`.
     Google,
@@ -26,7 +27,7 @@ pub enum Behaves {
     Okta,
 }
 
-/// Where claims are sent.
+/// Where a provider sends claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// In the ID token.
@@ -36,7 +37,7 @@ pub enum Place {
 }
 
 impl Behaves {
-    /// All of them.
+    /// All kinds of provider.
     pub const ALL: [Self; 9] = [
         Self::Auth0,
         Self::Authentik,
@@ -49,7 +50,7 @@ impl Behaves {
         Self::Okta,
     ];
 
-    /// The path of the issuer.
+    /// Returns the path of the issuer.
     pub fn path(self) -> &'static str {
         match self {
             Self::Auth0 => "/",
@@ -60,33 +61,33 @@ impl Behaves {
         }
     }
 
-    /// Who is let in.
+    /// Returns the claims of the person who is signed in.
     pub fn person(self) -> Map<String, Value> {
         let person = json!({ "sub": "ada-1", "name": "Ada", "email": "ada@example.com", "email_verified": true,
             "preferred_username": "ada", "groups": ["engineers", "auditors"] });
         person.as_object().cloned().unwrap_or_default()
     }
 
-    /// Whether answers at the redirect URI name the issuer (RFC 9207).
+    /// Whether the redirect with the answer names the issuer (RFC 9207).
     pub fn sends_iss(self) -> bool {
         matches!(self, Self::Generic | Self::Keycloak | Self::Okta)
     }
 
-    /// Changes the metadata.
+    /// Changes the metadata document.
     pub fn describe(self, document: &mut Value) {
         if self.sends_iss() {
             document["authorization_response_iss_parameter_supported"] = json!(true);
         }
         match self {
-            // Entra ID takes PKCE and does not say so.
+            // Entra ID supports PKCE and does not announce it.
             Self::Entra | Self::EntraOverage => {}
-            // LemonLDAP::NG writes some of its flags as texts.
+            // LemonLDAP::NG writes some of its flags as text.
             Self::Lemonldap => document["request_parameter_supported"] = json!("true"),
             _ => document["code_challenge_methods_supported"] = json!(["plain", "S256"]),
         }
     }
 
-    /// Changes the times of an ID token that is made now.
+    /// Changes the times in an ID token that is issued now.
     pub fn date(self, claims: &mut Map<String, Value>, now: i64) {
         if matches!(self, Self::Entra | Self::EntraOverage) {
             for name in ["iat", "nbf"] {
@@ -98,7 +99,7 @@ impl Behaves {
         }
     }
 
-    /// What is said of a person at one place.
+    /// Returns the claims of a person at one place.
     pub fn at(self, place: Place, person: &Map<String, Value>) -> Map<String, Value> {
         let mut claims = person.clone();
         let groups = claims.get("groups").cloned().unwrap_or_else(|| json!([]));

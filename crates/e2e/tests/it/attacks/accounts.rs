@@ -1,4 +1,4 @@
-//! Consent, set-up links, resets and owners: what a person decided has its effect, and what ended stays ended.
+//! Consent, set-up links, resets and owners: a person's decisions take effect, and access that has ended stays ended.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::field::{Field, OWNER, PASSWORD, UP, USER};
 
 const STAYING: &str = "mcp:read mcp:write offline_access";
 
-/// Lets a client in by this browser, with the form of the grant page changed; what the client gets.
+/// Lets this browser approve a client, with a changed form on the grant page. Returns what the client gets.
 async fn let_in(
     browser: &mut Browser,
     client: &Client,
@@ -38,7 +38,7 @@ async fn status(field: &Field, granted: &Granted, name: &str) -> u16 {
     field.ask(&tool(UP, &granted.access, name)).await.status
 }
 
-/// What ends is felt within a second.
+/// Checks that the grant's end takes effect within a second.
 async fn ends(field: &Field, granted: &Granted) {
     within(Duration::from_secs(2), "the end of an access token", async || {
         (status(field, granted, "look").await == 401).then_some(())
@@ -51,8 +51,8 @@ async fn refreshed(granted: &Granted) -> u16 {
     granted.client.token(&granted.client.refreshing(&granted.refresh)).await.status
 }
 
-/// ATK-123: a client stays connected while its person is away only if the person said so: not when the box was unticked, and
-/// not when the client never asked. Until the person signs out, refresh tokens work for all.
+/// ATK-123: a client stays connected while its person is away only if the person agreed: not if the box was unticked,
+/// and not if the client never asked. Until the person signs out, all refresh tokens work.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_stays_connected_unasked() {
     let field = Field::start().await;
@@ -78,7 +78,7 @@ async fn nobody_stays_connected_unasked() {
     for granted in [&kept, &ticked] {
         assert_eq!((refreshed(granted).await, status(&field, granted, "look").await), (200, 200));
     }
-    // A code that is on its way when the person signs out is worth nothing.
+    // A code that was not exchanged yet when the person signs out is worthless.
     let page = browser.to_grant_page(&client.link(&silent), OWNER, PASSWORD).await;
     let form = page.form().unwrap().press("approve");
     let Landing::Away(url) = browser.submit(&form).await else { panic!("consent leads to the client") };
@@ -89,12 +89,13 @@ async fn nobody_stays_connected_unasked() {
     field.lets_in().await;
 }
 
-/// ATK-124: every other box of the consent page has its effect: a scope, a tool, a task of a template, a purpose, an end.
+/// ATK-124: every other box on the consent page has an effect: a scope, a tool, a task from a template, a purpose, an
+/// end.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_box_on_the_consent_page_counts() {
     let template = "[servers.up.templates.glance]\npurpose = \"look around\"\ntools = [\"look\"]\n";
     let field = Field::before(Speaks::Modern, template).await;
-    // The tools of the server are known from its first call on.
+    // The server's tools are known after its first call.
     field.is_healthy(&field.granted(OWNER, "mcp:read").await).await;
     let mut browser = Browser::new(field.base_url());
     let client = field.client().await;
@@ -116,7 +117,7 @@ async fn every_box_on_the_consent_page_counts() {
         if what == "an end" {
             let Landing::Page(home) = browser.open(&format!("{}/", field.base_url())).await else { panic!("no page") };
             let ends = home.reply.text().matches(" · ends 20").count();
-            // Of the others only the first of all ends by itself: with its browser session.
+            // Of the other grants, only the very first ends with its browser session.
             assert_eq!((keep, ends), (200, 2), "{}", home.reply.text());
         } else {
             assert_eq!(keep, 403, "{what}");
@@ -125,14 +126,14 @@ async fn every_box_on_the_consent_page_counts() {
     field.is_healthy(&whole).await;
 }
 
-/// The one-time link that the operator makes for a user.
+/// Returns the one-time link that the operator creates for a user.
 async fn link(field: &Field, user: &str) -> String {
     let said = field.checkpoint.ask(&["user", "link", user]).await;
     format!("{}/setup/{}", field.base_url(), said[0]["token"].as_str().unwrap())
 }
 
-/// ATK-128, ATK-129: only the newest set-up link works; and with the new password every browser is signed out and every
-/// agent of the user is ended.
+/// ATK-128, ATK-129: only the newest set-up link works. With the new password, every browser is signed out and every
+/// agent of the user loses its access.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_ends_what_came_before() {
     let field = Field::start().await;
@@ -158,7 +159,7 @@ async fn a_reset_ends_what_came_before() {
     field.is_healthy(&owners).await;
 }
 
-/// ATK-129: every agent of one person ends by one act, at the page or at the command line; and those of all.
+/// ATK-129: one command, or one button on the page, ends every agent of a person, or those of everybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_agents_end_at_once() {
     let field = Field::start().await;
@@ -188,8 +189,8 @@ async fn all_agents_end_at_once() {
     field.lets_in().await;
 }
 
-/// ATK-130: the only owner who can sign in is neither shut out nor made a user; and whoever was shut out can be let in again,
-/// without what had ended.
+/// ATK-130: the only owner who can sign in cannot be disabled or made a user. A disabled user can be enabled again, but
+/// grants that have ended stay ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_owner_stays() {
     let field = Field::start().await;
@@ -202,7 +203,7 @@ async fn the_only_owner_stays() {
     let (old, mut browser) = (link(&field, USER).await, Browser::new(field.base_url()));
     field.checkpoint.ask(&["user", "disable", USER]).await;
     assert_eq!(browser.sign_in(USER, PASSWORD).await, 401);
-    // A link for somebody who is shut out would lead nowhere, so none is made.
+    // No link is created for a disabled user, because it would not work.
     let refused = field.checkpoint.command(&["user", "link", USER]).await;
     assert_eq!(refused.code(), Some(1), "{}", refused.stdout);
     assert!(refused.stderr.contains("sekisho user enable"), "{}", refused.stderr);

@@ -1,5 +1,5 @@
-//! Many spellings of arguments, at the official SDKs and at readers as Go's: what a `forbid` covers *by value at the
-//! upstream* never arrives, and what is honest does.
+//! Many spellings of arguments, sent to the official SDKs and to readers that work like Go's: a value that a `forbid`
+//! covers never arrives *by value at the upstream*, and honest values do.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::arguments::{Language, NOT_OVER_100, Paying, is_paid};
 
-/// Nobody pays more than 100, nobody pays eve, and nobody forces anything.
+/// Forbids to pay more than 100, to pay eve, and to force anything.
 const RULES: &str = r#"
 @id("not-eve") forbid(principal, action == Action::"call", resource == Tool::"pay/pay")
 when { context.arguments.hasTag("to") && context.arguments.getTag("to") == "eve" };
@@ -15,10 +15,10 @@ when { context.arguments.hasTag("to") && context.arguments.getTag("to") == "eve"
 when { context.flags.hasTag("force") && context.flags.getTag("force") };
 "#;
 
-/// Calls to each upstream; `SEKISHO_TEST_SPELLINGS` asks for so many in all.
+/// The number of calls to each upstream. `SEKISHO_TEST_SPELLINGS` sets the number for all upstreams together.
 const CALLS_USUAL: usize = 120;
 
-/// The same numbers at every run (SplitMix64).
+/// Random numbers that are the same in every run (SplitMix64).
 struct Dice(Cell<u64>);
 
 impl Dice {
@@ -38,7 +38,7 @@ impl Dice {
     }
 }
 
-/// A number in some spelling, mostly as text.
+/// Returns a number in some spelling, mostly as text.
 fn amount(dice: &Dice) -> String {
     let value = dice.pick(&["5", "42", "99", "100", "101", "150", "500", "31337"]);
     if dice.one_in(3) {
@@ -109,7 +109,7 @@ fn force(dice: &Dice) -> String {
     wrapped(dice, spelled)
 }
 
-/// Sometimes inside of something.
+/// Sometimes wraps a value in an array, an object or a text.
 fn wrapped(dice: &Dice, value: String) -> String {
     match dice.roll(14) {
         0 => format!("[{value}]"),
@@ -133,7 +133,7 @@ fn arguments(dice: &Dice) -> String {
         members.push((name(dice, "force", &["Force", "FORCE", "for_ce"]), force(dice)));
     }
     if dice.one_in(8) {
-        // Once more, under another name.
+        // The amount a second time, under another name.
         members.push((dice.pick(&["AMOUNT", "am_ount", "Amount"]), amount(dice)));
     }
     if dice.one_in(8) {
@@ -181,7 +181,7 @@ async fn compare(language: Language, seed: u64) {
     assert_eq!(paying.paid().len(), before + HONEST.len(), "{language:?}");
 }
 
-/// ATK-120: see above; `SEKISHO_TEST_SPELLINGS=5000` sends so many calls to the five upstreams together.
+/// ATK-120: as described above; `SEKISHO_TEST_SPELLINGS=5000` sends that many calls to the five upstreams together.
 #[tokio::test]
 async fn what_a_forbid_covers_never_arrives_at_the_python_sdk() {
     compare(Language::PythonSdk, 1).await;

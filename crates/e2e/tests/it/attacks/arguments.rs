@@ -1,7 +1,8 @@
-//! Attacks by the form of arguments: a forbidden value written so that a rule does not see it and the upstream does.
+//! Attacks through the form of arguments: a forbidden value is written so that a rule misses it but the upstream reads
+//! it.
 //!
-//! The upstreams note what arrives *by value*, after every coercion of their language: the official SDKs, and a double
-//! that reads member names as Go does.
+//! The upstreams note what arrives *by value*, after every conversion in their language: the official SDKs, and a
+//! server that reads member names like Go.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::field::{OWNER, PASSWORD, USER};
 
-/// The upstreams.
+/// The kinds of upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     /// Go-like, with a schema that declares the arguments.
@@ -47,7 +48,7 @@ impl Language {
     }
 }
 
-/// A checkpoint before a server that pays, with a client that bob let in.
+/// A checkpoint in front of a server that pays, with a client that bob approved.
 pub(crate) struct Paying {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) granted: Granted,
@@ -56,7 +57,7 @@ pub(crate) struct Paying {
 }
 
 impl Paying {
-    /// With these policies, and more lines in the table of the server.
+    /// Starts with these policies, and with more lines in the configuration of the server.
     pub(crate) async fn start(language: Language, policies: &str, lines: &str) -> Self {
         Self::listening("127.0.0.1:0", language, policies, lines).await
     }
@@ -65,7 +66,7 @@ impl Paying {
         let setup = Checkpoint::configured_at(listen, "");
         let file = setup.folder().join("paid.jsonl");
         let command = json!(language.command(&file.display().to_string()));
-        // Without TLS, only what stands behind a proxy may be reached from elsewhere.
+        // Without TLS, other addresses may only be reached behind a proxy.
         let open = if listen.starts_with("127.") { "" } else { "[tls]\nterminated_in_front = true\n" };
         let toml = format!("{open}[servers.pay]\ncommand = {command}\ntools = {{ pay = \"write\" }}\n{lines}\n");
         std::fs::write(setup.folder().join("sekisho.toml"), toml).unwrap();
@@ -80,7 +81,7 @@ impl Paying {
         Self { checkpoint, granted, address: SocketAddr::from(([127, 0, 0, 1], port)), file }
     }
 
-    /// Pays with these arguments, as they are written.
+    /// Calls `pay` with these arguments, exactly as they are written.
     pub(crate) async fn pay(&self, arguments: &str) -> Reply {
         self.pay_as(&self.granted.access, arguments).await
     }
@@ -95,13 +96,13 @@ impl Paying {
         ask(self.address, &request).await.unwrap()
     }
 
-    /// What the upstream was paid, by value.
+    /// Returns what the upstream was asked to pay, by value.
     pub(crate) fn paid(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.file).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// None of these is paid; what is honest still is, and comes to this amount.
+    /// Checks that none of these calls is paid, and that an honest call of this amount still is.
     pub(crate) async fn refuses<S: AsRef<str>>(&self, all: &[S]) {
         for arguments in all {
             let reply = self.pay(arguments.as_ref()).await;
@@ -128,7 +129,7 @@ pub(crate) fn is_paid(reply: &Reply) -> bool {
     reply.status == 200 && reply.text().contains("paid") && !reply.text().contains("\"isError\":true")
 }
 
-/// Everybody may pay, and nobody more than 100.
+/// Permits paying to everybody, but never more than 100.
 pub(crate) const NOT_OVER_100: &str = r#"
 @id("pay") permit(principal, action in [Action::"call", Action::"list"], resource in Server::"pay");
 @id("not-over-100") @reason("too much")
@@ -138,8 +139,8 @@ when { context.numbers.hasTag("amount") && context.numbers.getTag("amount") > 10
 
 const EVERYONE: &str = "everyone = \"write\"";
 
-/// ATK-111: the official Python SDK pays 500 for each of these, where it is asked; a rule that forbids more than 100 lets
-/// none of them through, and none is refused in words that hold a value.
+/// ATK-111: the official Python SDK alone pays 500 for each of these spellings. A rule that forbids more than 100 stops
+/// all of them, and no refusal repeats a value.
 #[tokio::test]
 async fn no_spelling_of_a_forbidden_amount_is_paid() {
     let paying = Paying::start(Language::PythonSdk, NOT_OVER_100, EVERYONE).await;
@@ -161,8 +162,8 @@ async fn no_spelling_of_a_forbidden_amount_is_paid() {
     paying.pays(&[r#"{"amount":100}"#, r#"{"amount":1e2,"to":"eve"}"#, r#"{"amount":5.0}"#]).await;
 }
 
-/// ATK-112: a number that Cedar cannot hold, or that has a fraction, is no way around a limit on whole numbers, before
-/// an upstream that takes any number.
+/// ATK-112: a number that Cedar cannot represent, or one with a fraction, does not get around a limit on whole numbers,
+/// at an upstream that accepts any number.
 #[tokio::test]
 async fn a_number_beyond_its_limit_is_refused_however_it_is_written() {
     let paying = Paying::start(Language::Open, NOT_OVER_100, EVERYONE).await;
@@ -181,8 +182,8 @@ async fn a_number_beyond_its_limit_is_refused_however_it_is_written() {
     paying.pays(&[r#"{"amount": 100.0}"#, r#"{"amount": 99}"#]).await;
 }
 
-/// ATK-113: Go's encoding/json takes `Amount` for `amount`, and .NET and pydantic other names; a member that could be
-/// taken for one that a rule looks at is refused, also where the tool declares nothing.
+/// ATK-113: Go's encoding/json reads `Amount` as `amount`, and .NET and pydantic accept other names. A member that
+/// could be read as one that a rule uses is refused, even if the tool declares no arguments.
 #[tokio::test]
 async fn no_other_name_reaches_a_forbidden_argument() {
     for language in [Language::Folding, Language::Open] {
@@ -203,8 +204,8 @@ async fn no_other_name_reaches_a_forbidden_argument() {
     }
 }
 
-/// ATK-114, RS-61: what a tool does not take never reaches it, whether a rule looks at it or not; the model is told where
-/// and why, in the words of the revision.
+/// ATK-114, RS-61: an argument that a tool does not declare never reaches it, whether a rule uses it or not. The model
+/// is told where it is and why it was refused, in the form of the revision.
 #[tokio::test]
 async fn arguments_that_a_tool_does_not_take_never_reach_it() {
     let paying = Paying::start(Language::PythonSdk, "", EVERYONE).await;
@@ -233,7 +234,7 @@ async fn arguments_that_a_tool_does_not_take_never_reach_it() {
     paying.pays(&[r#"{"amount":5}"#, r#"{"amount":5,"other":[1]}"#]).await;
 }
 
-/// ATK-115: a rule that permits where a flag is absent is not had by writing the flag otherwise.
+/// ATK-115: a rule that permits calls without a flag cannot be used by writing the flag in another form.
 #[tokio::test]
 async fn a_permit_by_absence_is_not_had_by_another_form() {
     let rule = r#"
@@ -254,7 +255,8 @@ permit(principal, action == Action::"call", resource in Server::"pay") unless { 
     paying.pays(&[r#"{"amount":1}"#, r#"{"amount":1,"to":"eve"}"#]).await;
 }
 
-/// ATK-115: where a rule wants a person's yes above a limit, nothing above it is paid without, however it is written.
+/// ATK-115: if a rule demands approval above a limit, nothing above it is paid without approval, in whatever form it is
+/// written.
 #[tokio::test]
 async fn no_other_form_of_an_amount_goes_without_approval() {
     let rule = r#"
@@ -266,8 +268,8 @@ when { context.numbers.hasTag("amount") && context.numbers.getTag("amount") > 10
     paying.pays(&[r#"{"amount":100}"#]).await;
 }
 
-/// ATK-116: a listener for IPv4 and IPv6 shows a caller by IPv4 as `::ffff:127.0.0.1`, which is in no range of IPv4; a rule
-/// that forbids the range holds all the same.
+/// ATK-116: a listener for IPv4 and IPv6 sees an IPv4 caller as `::ffff:127.0.0.1`, which is in no range of IPv4. A
+/// rule that forbids the range applies all the same.
 #[tokio::test]
 async fn a_dual_stack_listener_knows_callers_by_ipv4() {
     let rule = r#"
@@ -292,7 +294,8 @@ const PAST_A_BOUND: [&str; 8] = [
     "{}",
 ];
 
-/// ATK-117: a task that bounds a number is passed by no text, no list, no other name, and not by leaving it out.
+/// ATK-117: no text, list or other name gets around a number's bound in a task, and neither does leaving the argument
+/// out.
 #[tokio::test]
 async fn a_bound_of_a_task_binds_every_type() {
     let paying = Paying::start(Language::Open, "", EVERYONE).await;
@@ -308,10 +311,10 @@ async fn a_bound_of_a_task_binds_every_type() {
     paying.pays(&[r#"{"amount":100}"#, r#"{"amount":1e2,"to":["other"]}"#]).await;
 }
 
-/// ATK-118: the same of what an owner lent, in the form that the README teaches.
+/// ATK-118: the same for a loan's bound, in the form that the README shows.
 #[tokio::test]
 async fn a_bound_of_a_loan_binds_every_type() {
-    // The client may ask for what some arguments allow, and these are not they.
+    // The client may request access for some arguments, and these are others.
     let rule = r#"
 permit(principal, action == Action::"list", resource in Server::"pay");
 permit(principal, action == Action::"call", resource in Server::"pay")
@@ -333,7 +336,8 @@ when { context.flags.hasTag("paid_by_company") && context.flags.getTag("paid_by_
     paying.pays(&[r#"{"amount":100,"to":"bobby"}"#]).await;
 }
 
-/// ATK-119: bounds that could bind nothing are refused wherever they are made, in a sentence that says what was meant.
+/// ATK-119: a bound that could never apply is refused wherever it is created, and the message says what was probably
+/// meant.
 #[tokio::test]
 async fn a_bound_that_binds_nothing_is_refused_where_it_is_made() {
     let paying = Paying::start(Language::PythonSdk, "", "everyone = \"write\"\nagent_tasks = true").await;
@@ -359,7 +363,7 @@ async fn a_bound_that_binds_nothing_is_refused_where_it_is_made() {
         let reply = paying.begin_task(&arguments).await;
         assert!(reply.text().replace("\\\"", "\"").contains(says), "{bounds}: {}", reply.text());
     }
-    // In a configuration nothing is known of the tool, and the bounds are read all the same.
+    // A configuration knows nothing about the tool, but its bounds are checked all the same.
     let file = checkpoint.folder().join("other.toml");
     let template = "[servers.pay]\ncommand = [\"true\"]\n[servers.pay.templates.few]\npurpose = \"pay a little\"\n\
                     bounds = { pay = { properties = { to = { maxlength = 5 } } } }\n";

@@ -1,5 +1,5 @@
-//! Other users of the machine on which a person logs in: they see every command line, and can connect to every port on
-//! loopback.
+//! Other users of the machine on which a person logs in: they can see every command line, and can connect to every port
+//! on loopback.
 
 use sekisho_e2e::harness::wait;
 
@@ -9,13 +9,13 @@ fn issuer() -> Manner {
     Manner { registers: true, seconds: 600, ..Manner::default() }
 }
 
-/// The state of a request, from an address that holds it.
+/// Returns the `state` of a request, from a URL that contains it.
 fn state(url: &str) -> Option<String> {
     url::Url::parse(url).unwrap().query_pairs().find(|(name, _)| name == "state").map(|(_, value)| value.into_owned())
 }
 
-/// ATK-207: the command line of the browser holds no `state`, and an answer that somebody else's browser brings, with
-/// the right `state` and a code of theirs, is not taken; the one that was sent still brings its own.
+/// ATK-207: the browser's command line contains no `state`. An answer from another browser is not accepted, even with
+/// the right `state` and a code of its own; the browser that was sent can still bring its answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_from_another_session_is_not_taken() {
     let issuer = Issuer::start(Manner { asks: true, ..issuer() }).await;
@@ -43,8 +43,8 @@ async fn an_answer_from_another_session_is_not_taken() {
     assert!(code(&ours).starts_with(&asked[0].form["code"]) && !code(&theirs).starts_with(&asked[0].form["code"]));
 }
 
-/// ATK-208: somebody else opens the page that begins the login before the person's browser does. The login ends, and
-/// says why; nothing is accepted.
+/// ATK-208: if another user opens the page that begins the login before the person's browser does, the login ends with
+/// an error, and no answer is accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_somebody_else_opened_first_ends_the_login() {
     let issuer = Issuer::start(Manner { asks: true, ..issuer() }).await;
@@ -65,8 +65,8 @@ async fn a_page_that_somebody_else_opened_first_ends_the_login() {
     assert_eq!(client.run(&["whoami"]).await.code(), Some(1));
 }
 
-/// ATK-207: without a browser the address is printed, with what it needs; it is the same page, once, and the login is
-/// the one of whoever opened it.
+/// ATK-207: without a browser, the URL of the same page is printed. It can be opened once, and the login belongs to the
+/// browser that opened it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_printed_page_begins_a_login_without_a_browser() {
     let issuer = Issuer::start(issuer()).await;
@@ -89,7 +89,7 @@ async fn a_printed_page_begins_a_login_without_a_browser() {
     assert!(login.ended().await.success(), "{}", login.stderr().now());
 }
 
-/// ATK-214: while a person has not finished a login, `token` says so at once; and where nobody has begun one, it says
+/// ATK-214: while a person has not finished a login, `token` reports that at once; if no login has begun, it reports
 /// that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_does_not_wait_for_a_person() {

@@ -1,4 +1,4 @@
-//! What configurations and clients' files say, before anything is started by them.
+//! Configurations and clients' files, before anything is started from them.
 
 use sekisho_e2e::fakes::call::{modern, tool};
 use sekisho_e2e::harness::{Checkpoint, sekisho_alone};
@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::field::{Field, OWNER, PASSWORD, UP};
 use super::hostile::User;
 
-/// ATK-228: what would not be called, or not be sent, when it is needed is a mistake of the configuration: by the very rule
-/// of the client that calls.
+/// ATK-228: a URL that would not be called, or a header that would not be sent, is an error of the configuration. The
+/// rule for it is that of the client that calls.
 #[tokio::test]
 async fn what_would_not_be_called_is_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,9 +57,9 @@ async fn what_would_not_be_called_is_a_mistake() {
     }
 }
 
-/// ATK-229: somebody's client file is taken over as far as the checkpoint can have it. `${file:…}` in it reads no file of
-/// ours; two headers whose names become one have two files; an entry of a form that is not known stays where it is, and
-/// the configuration works.
+/// ATK-229: the servers in a client's file are imported as far as the checkpoint supports them. `${file:…}` in it reads
+/// no file of ours; two headers whose names become the same get two files; an entry of unknown form stays in the file,
+/// and the configuration works.
 #[tokio::test]
 async fn a_clients_file_reads_none_of_ours() {
     let folder = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ async fn a_clients_file_reads_none_of_ours() {
     Checkpoint::configured(&toml).owner(OWNER, PASSWORD).start().await.stop().await;
 }
 
-/// ATK-230: calls of the checkpoint's own tools are no reason for a scope, a rule or a place in a task.
+/// ATK-230: calls of the checkpoint's own tools do not lead to advice about scopes, rules or tasks.
 #[tokio::test]
 async fn no_advice_is_about_our_own_tools() {
     let upstream =

@@ -1,5 +1,5 @@
-//! Our client among authorization servers of which one is hostile: whose answer it takes, and who is shown its
-//! credentials.
+//! Our client among several authorization servers, one of which is hostile: whose answer it accepts, and to whom it
+//! sends its credentials.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,8 @@ const DOCUMENT: &str = "https://client.example/sekisho.json";
 const LOOPBACK: &str = "http://127.0.0.1/callback";
 const SECRET: &str = "s3cr3t-of-the-honest-issuer";
 
-/// Starts a login and does what its browser is told, if it is told anything. What the browser ended on.
+/// Starts a login and follows its instructions in a browser, if there are any. Returns the page on which the browser
+/// ended.
 async fn attempt(desk: &Desk, client: &Outside, words: &[&str]) -> (Process, Option<Page>) {
     let before = desk.command_lines().len();
     let login = client.start(words);
@@ -25,14 +26,14 @@ async fn attempt(desk: &Desk, client: &Outside, words: &[&str]) -> (Process, Opt
         Some(link) => Some(Visitor::default().browse(&link).await),
         None => None,
     };
-    // A login that got an answer comes to its end by itself.
+    // If a login got an answer, it ends by itself.
     if page.as_ref().is_some_and(|page| page.text.contains("close this window")) {
         login.ended().await;
     }
     (login, page)
 }
 
-/// The same, for one that comes to its end.
+/// Does the same for a login that ends by itself.
 async fn finished(desk: &Desk, client: &Outside, words: &[&str]) -> Finished {
     let (login, page) = attempt(desk, client, words).await;
     if let Some(page) = page {
@@ -46,9 +47,9 @@ fn silent() -> Manner {
     Manner { seconds: 600, ..Manner::default() }
 }
 
-/// ATK-201: an authorization server that sends no `iss` sends the browser on to an honest one that sends none either,
-/// where the same metadata document is known. No code of the honest one reaches the other, however the client is known
-/// to that one; and at issuers that name themselves the document is of use.
+/// ATK-201: an authorization server that sends no `iss` redirects the browser to an honest one that sends none either
+/// and knows the same metadata document. No code of the honest one reaches the other, whichever way the client became
+/// known to that one. At issuers that send `iss`, the document is used.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_is_not_shown_where_answers_cannot_be_told_apart() {
     let honest = Issuer::start(Manner { documents: true, ..silent() }).await;
@@ -79,9 +80,9 @@ async fn a_document_is_not_shown_where_answers_cannot_be_told_apart() {
     assert_eq!(named.grants("authorization_code")[0].client, DOCUMENT);
 }
 
-/// ATK-202: an authorization server gives us, as ours, the identifier that a client of ours has at an honest one, and
-/// sends the browser on. The answer would arrive at a path that the honest one does not know. The client itself works
-/// there, at the redirect URI that was registered.
+/// ATK-202: a hostile authorization server assigns us the identifier that a client of ours has at an honest one, and
+/// redirects the browser there. The answer would arrive at a path that the honest one does not know. The client itself
+/// works at the honest one, with the registered redirect URI.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_identifier_of_another_issuer_brings_no_code() {
     let honest = Issuer::start(silent()).await;
@@ -101,15 +102,15 @@ async fn the_identifier_of_another_issuer_brings_no_code() {
     let words = ["login", &server, "--client-id", "static", "--redirect-uri", LOOPBACK];
     let done = finished(&desk, &client, &words).await;
     assert!(done.status.success(), "{}\n{}", done.stdout, done.stderr);
-    // Without it, the one to register is shown.
+    // Without the redirect URI, the error shows the one that has to be registered.
     let folder = tempfile::tempdir().unwrap();
     let (shown, _) = attempt(&desk, &desk.client(folder.path()), &words[..4]).await;
     let told = flat(&shown.stderr().now());
     assert!(told.contains("has to have the redirect URI `http://127.0.0.1:"), "{told}");
 }
 
-/// ATK-203: an issuer that has named itself once has to do so from then on, whatever its metadata promise; only a person
-/// lets it off.
+/// ATK-203: an issuer that has sent `iss` once has to send it from then on, whatever its metadata say; only a person
+/// can lift that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issuer_that_named_itself_has_to_do_so_again() {
     let issuer = Issuer::start(Manner { registers: true, sends_iss: true, ..silent() }).await;
@@ -130,9 +131,9 @@ async fn an_issuer_that_named_itself_has_to_do_so_again() {
     assert!(third.status.success(), "{}", third.stderr);
 }
 
-/// ATK-204: the issuer of a client that was given to us, with a secret and without its issuer's name, is the first that
-/// is met. Neither a login without that client, nor a refusal, nor a logout lets it go to the next issuer that the server
-/// names; a person does.
+/// ATK-204: a client that was given with a secret, but without the name of its issuer, is pinned to the first issuer.
+/// Neither a login without that client, nor a refusal, nor a logout lets the next issuer have it; only a person can
+/// remove the pin.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pin_of_a_given_client_is_lost_to_nobody() {
     let honest = Issuer::start(Manner { registers: true, ..silent() }).await;
@@ -149,7 +150,7 @@ async fn the_pin_of_a_given_client_is_lost_to_nobody() {
     let seen_by_evil = || evil.asked().into_iter().filter(|asked| asked.secret.is_some()).count();
     let moves =
         |to: Option<&Issuer>| honest.change(|manner| manner.named = to.map(|issuer| issuer.origin().to_owned()));
-    // At a server where nobody has logged in yet.
+    // At a server at which nobody has logged in yet.
     let shown = async |server: &str| {
         moves(Some(&evil));
         let server = honest.server(server);
@@ -165,7 +166,7 @@ async fn the_pin_of_a_given_client_is_lost_to_nobody() {
         outcome
     };
     refused("nothing").await;
-    // A client that registers itself is kept for the same issuer.
+    // A client that registers itself is stored for the same issuer.
     let without = finished(&desk, &client, &["login", &honest.server("b")]).await;
     assert!(without.status.success(), "{}", without.stderr);
     refused("login").await;
@@ -184,8 +185,8 @@ async fn the_pin_of_a_given_client_is_lost_to_nobody() {
     assert_eq!(seen_by_evil(), 1);
 }
 
-/// ATK-205: the same where the first thing that happens to the given client is a refusal: the issuer that refused it is
-/// the one that it belongs to.
+/// ATK-205: the same if the first response to the given client is a refusal: the client is pinned to the issuer that
+/// refused it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_client_still_belongs_to_its_issuer() {
     let honest = Issuer::start(Manner { refuses: Some("invalid_client"), ..silent() }).await;
@@ -206,15 +207,15 @@ async fn a_refused_client_still_belongs_to_its_issuer() {
     assert_eq!(login.ended().await.code(), Some(3), "{}", login.stderr().now());
 }
 
-/// The redirect URI that our client has at an issuer, without its port.
+/// Returns the redirect URI of our client at an issuer, without its port.
 fn redirect_of(issuer: &Issuer) -> String {
     let parts: [&[u8]; 2] = [b"redirect path of an issuer", issuer.origin().as_bytes()];
     let digest = sekisho_protocol::digest::Digest::of_list(&parts).to_string();
     format!("{LOOPBACK}/{}", &digest[..32])
 }
 
-/// ATK-206: the statement of a platform about this workload goes to the issuer that it names, and to no other that a
-/// server names.
+/// ATK-206: a platform's assertion about this workload is sent to the issuer that it names, and to no other issuer that
+/// a server names.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_statement_of_a_platform_goes_to_whom_it_names() {
     let (honest, evil) = (Issuer::start(silent()).await, Issuer::start(silent()).await);
@@ -223,7 +224,7 @@ async fn the_statement_of_a_platform_goes_to_whom_it_names() {
     let (bad, good) = (evil.server("a"), honest.server("a"));
     let run = async |server: &str| {
         let file = file.display().to_string();
-        // Each as a client that never met an issuer.
+        // Each time as a client that has never met an issuer.
         let data = tempfile::tempdir().unwrap();
         desk.client(data.path()).run(&["token", server, "--client-id", "workload", "--workload-token", &file]).await
     };

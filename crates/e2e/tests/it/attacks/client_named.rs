@@ -1,4 +1,4 @@
-//! What strangers name, and who answers to our name.
+//! URLs that strangers name, and other listeners under our own host name.
 
 use sekisho_e2e::fakes::canary::Canary;
 use sekisho_e2e::fakes::documents::{Documents, Page};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::field::{OWNER, PASSWORD};
 
-/// What a hostile server names in place of its own, one thing at a time.
+/// The members that a hostile server points at the canary, one at a time.
 const NAMED: [&str; 8] = [
     "resource_metadata",
     "authorization_servers",
@@ -20,7 +20,7 @@ const NAMED: [&str; 8] = [
     "registration_client_uri",
 ];
 
-/// A server and its authorization server over https, one of whose names leads to the canary.
+/// Publishes a server and its authorization server over https, with one URL that leads to the canary.
 fn put(documents: &Documents, named: &str, canary: &Canary) {
     let origin = documents.url("");
     let place = |name: &str, path: &str| if name == named { canary.url(path) } else { format!("{origin}{path}") };
@@ -45,8 +45,9 @@ fn put(documents: &Documents, named: &str, canary: &Canary) {
     documents.put("/registration_endpoint", Page::json(&registered));
 }
 
-/// ATK-222: an https server and its authorization server name a plain port of this machine in every place that a client
-/// acts on. No command goes there, neither with `GET` nor with a token of theirs; and the doctor says what is wrong.
+/// ATK-222: an https server and its authorization server name an http port of this machine in every member that a
+/// client uses. No command sends a request there, neither a `GET` nor one with a token; and the doctor reports the
+/// error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_https_server_points_at_nothing_here() {
     let documents = Documents::start().await.unwrap();
@@ -74,7 +75,7 @@ async fn a_hostile_https_server_points_at_nothing_here() {
         assert!(!broken.is_empty(), "{named}: {report:#}");
         let finished = client.run(&words(&["token", &url])).await;
         assert!(!finished.status.success(), "{named}");
-        // It ends, or waits for a person: then everything that is asked for before was asked for.
+        // The login ends, or waits for a person; by then, everything before that was requested.
         let login = client.start(&words(&["login", "--no-browser", &url]));
         until("the login waits or ends", async || {
             (!login.is_running() || login.stderr().now().contains("wants you to log in")).then_some(())
@@ -93,14 +94,14 @@ async fn a_hostile_https_server_points_at_nothing_here() {
     }
 }
 
-/// ATK-221: somebody else on this machine holds the port on one of the two addresses of `localhost`. There is no start,
-/// for clients that are told `localhost` would bring their tokens to whoever that is.
+/// ATK-221: another program on this machine uses the port on one of the two addresses of `localhost`. The checkpoint
+/// does not start then, because clients that are told `localhost` would send their tokens to that program.
 #[tokio::test(flavor = "multi_thread")]
 async fn localhost_is_ours_at_both_addresses_or_there_is_no_start() {
     let folder = tempfile::tempdir().unwrap();
     for (theirs, ours) in [("[::1]", "127.0.0.1"), ("127.0.0.1", "[::1]")] {
         let Ok(taken) = tokio::net::TcpListener::bind(format!("{theirs}:0")).await else {
-            // A machine without IPv6 has nobody there either.
+            // On a machine without IPv6, no other program can use that address either.
             continue;
         };
         let port = taken.local_addr().unwrap().port();

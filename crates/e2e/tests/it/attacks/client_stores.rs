@@ -1,4 +1,4 @@
-//! What several of our clients keep in one folder: keys, tokens, registrations; and files of others that we rewrite.
+//! What several of our clients store in one folder: keys, tokens, registrations; and files of others that we rewrite.
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -9,8 +9,8 @@ use serde_json::json;
 
 use super::issuers_outside::{Desk, Issuer, Manner, Visitor, flat};
 
-/// How often what depends on timing is tried. `SEKISHO_TEST_ROUNDS=200` is the size that decision 0053 speaks of; it takes
-/// longer than nextest lets a test run, so it is run by `cargo test -p sekisho-e2e --test it NAME`.
+/// How often tests that depend on timing are repeated. Decision 0053 refers to `SEKISHO_TEST_ROUNDS=200`, which takes
+/// longer than nextest permits, so it is run with `cargo test -p sekisho-e2e --test it NAME`.
 fn rounds() -> usize {
     std::env::var_os("SEKISHO_TEST_ROUNDS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(4)
 }
@@ -19,7 +19,8 @@ fn issuer() -> Manner {
     Manner { registers: true, seconds: 600, ..Manner::default() }
 }
 
-/// A keyring: `secret-tool`, which keeps one file for each account, and says no while there is a file `locked`.
+/// Creates a keyring: a `secret-tool` that stores one file for each account, and refuses while there is a file
+/// `locked`.
 fn keyring(desk: &Desk, client: &Outside) -> Outside {
     let kept = desk.path("keyring");
     std::fs::create_dir_all(&kept).unwrap();
@@ -47,7 +48,7 @@ fn given(desk: &Desk, folder: &Path) -> Outside {
     desk.client(folder).variable("CLIENT_SECRET", "secret")
 }
 
-/// What all of them printed, if it is the same.
+/// Returns the token that all of them printed, if it is the same.
 fn one_token(outcomes: &[Finished], round: usize) -> String {
     for outcome in outcomes {
         assert!(outcome.status.success(), "round {round}: {}", outcome.stderr);
@@ -56,9 +57,9 @@ fn one_token(outcomes: &[Finished], round: usize) -> String {
     outcomes[0].stdout.clone()
 }
 
-/// ATK-211: eight clients that begin at once in a folder that does not exist yet, with a keyring and without one: one
-/// of them asks for a token, all of them have it, and what they kept can be opened afterwards. `SEKISHO_TEST_ROUNDS`
-/// raises the number of rounds.
+/// ATK-211: eight clients start at the same time in a folder that does not exist yet, with a keyring and without one.
+/// One of them requests a token, all of them get it, and what they stored can be opened afterwards.
+/// `SEKISHO_TEST_ROUNDS` sets the number of rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_clients_begin_at_once_in_a_fresh_folder() {
     let issuer = Issuer::start(issuer()).await;
@@ -83,9 +84,9 @@ async fn eight_clients_begin_at_once_in_a_fresh_folder() {
     assert_eq!(keys, rounds(), "one key in the keyring for each folder");
 }
 
-/// ATK-212: where something is sealed no key is made any more: not without a session bus, not while the keyring says no,
-/// not when the file that names the key is gone. What was kept is there again afterwards. A command that only reads
-/// makes none at all.
+/// ATK-212: if something is sealed already, no new key is created: not without a session bus, not while the keyring
+/// refuses, not when the file that names the key is gone. What was stored can be read again afterwards. A command that
+/// only reads never creates a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_key_is_made_where_something_is_sealed() {
     let issuer = Issuer::start(issuer()).await;
@@ -132,7 +133,7 @@ async fn no_key_is_made_where_something_is_sealed() {
     assert_eq!(issuer.asked().len(), 1);
 }
 
-/// Logs in to these servers at once, and says yes wherever a browser is opened.
+/// Logs in to these servers at the same time, and approves in every browser that is opened.
 async fn log_in(desk: &Desk, client: &Outside, servers: &[String]) {
     let before = desk.command_lines().len();
     let logins: Vec<_> = servers.iter().map(|server| client.start(&["login", server])).collect();
@@ -145,13 +146,13 @@ async fn log_in(desk: &Desk, client: &Outside, servers: &[String]) {
     }
 }
 
-/// ATK-209: two logins to one issuer at once. Each is refreshed as the client that it was made as, once; nothing is
-/// lost, and both are given back. `SEKISHO_TEST_ROUNDS` raises the number of rounds.
+/// ATK-209: two logins to one issuer at the same time. Each is refreshed once, as the client with which it was made;
+/// nothing is lost, and both are given back. `SEKISHO_TEST_ROUNDS` sets the number of rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_logins_to_one_issuer_leave_each_other_alone() {
     let desk = Desk::new();
     for round in 0..rounds() {
-        // A token that has to be refreshed at once, and then lives for ten minutes.
+        // The first token has to be refreshed at once, and the second one lives for ten minutes.
         let issuer = Issuer::start(Manner { seconds: 20, ..issuer() }).await;
         let folder = tempfile::tempdir().unwrap();
         let client = desk.client(folder.path());
@@ -174,8 +175,8 @@ async fn two_logins_to_one_issuer_leave_each_other_alone() {
     }
 }
 
-/// ATK-210: somebody holds the port on which the first login was answered, so that the second one registers anew. The
-/// first is still refreshed, and given back, as the client that it was made as.
+/// ATK-210: another program uses the port of the first login's redirect URI, so the second login registers a new
+/// client. The first login is still refreshed and given back as its own client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_held_port_ends_no_other_login() {
     let issuer = Issuer::start(Manner { seconds: 20, ..issuer() }).await;
@@ -194,7 +195,7 @@ async fn a_held_port_ends_no_other_login() {
     assert_eq!(issuer.living(), 1);
     let other = client.run(&["token", &issuer.server("b")]).await;
     assert!(other.status.success(), "{}", other.stderr);
-    // To log in again gives the old grant back, too.
+    // A new login gives the old grant back as well.
     let before = desk.command_lines().len();
     let login = client.start(&["login", &issuer.server("b"), "--again"]);
     Visitor::default().browse(&desk.opened(before + 1).await).await;
@@ -202,11 +203,11 @@ async fn a_held_port_ends_no_other_login() {
     assert_eq!(issuer.living(), 1);
 }
 
-/// ATK-213: a client is told to end while its refresh is under way: it takes the answer first, because the refresh token
-/// that it has kept is used up. Whoever comes next has the login.
+/// ATK-213: a client is told to stop while its refresh is under way. It waits for the response first, because the
+/// stored refresh token is used up. The next program can use the login.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_is_finished_before_the_end() {
-    // Tokens that have to be refreshed whenever they are used.
+    // These tokens have to be refreshed at every use.
     let issuer = Issuer::start(Manner { seconds: 20, refreshed_seconds: 20, ..issuer() }).await;
     let (desk, folder) = (Desk::new(), tempfile::tempdir().unwrap());
     let client = desk.client(folder.path());
@@ -243,8 +244,8 @@ async fn a_refresh_is_finished_before_the_end() {
     assert_eq!(issuer.grants("authorization_code").len(), 1, "nobody had to log in again");
 }
 
-/// ATK-215: `import --write` leaves a file what it was: its mode stays, a link still leads to it, and a link that
-/// somebody prepared beside it is not followed.
+/// ATK-215: `import --write` keeps a file's mode, a link to it stays a link, and a link that somebody prepared beside
+/// it is not followed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_imported_file_stays_what_it_was() {
     let (desk, folder) = (Desk::new(), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! A server that would have its clients work for it, or open what it likes.
+//! A server that wants to keep its clients busy, or to have pages opened.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, Write as _};
@@ -16,8 +16,8 @@ use super::hostile::{Came, Hostile, User, call, hello, with};
 
 const EVENTS: [(&str, &str); 1] = [("content-type", "text/event-stream")];
 
-/// ATK-223: a server that breaks every stream at once and asks for no pause is asked again in pauses that grow, on its
-/// standing stream as for an answer, although something comes each time; and the log has a few lines of it.
+/// ATK-223: a server that breaks every stream at once and asks for no pause is called again with growing pauses, on its
+/// standing stream and for an answer, even if something arrives each time. The log gets only a few lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_wants_no_pause_gets_one() {
     let broken = |came: &Came| {
@@ -34,14 +34,14 @@ async fn a_server_that_wants_no_pause_gets_one() {
     bridge.write(&call(1, "slow"));
     let again = || server.came().iter().filter(|came| came.method == Method::GET).count();
     until("it is asked again", async || (again() >= 4).then_some(())).await;
-    // What is looked for is that little happens; so there is a time in which it could.
+    // The test is about the absence of requests, so there has to be time for them.
     tokio::time::sleep(Duration::from_secs(4)).await;
     let (again, told) = (again(), bridge.stderr().now().matches("a stream broke").count());
     assert!(again <= 40, "{again} requests in some seconds");
     assert!(told <= 20, "{told} lines in the log");
 }
 
-/// ATK-224: whoever opens connections to the place where a browser comes back, and says nothing, keeps no answer waiting.
+/// ATK-224: connections to the login's listener that send nothing do not delay the answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_keep_no_answer_waiting() {
     let server = Hostile::start(|_| None).await;
@@ -78,8 +78,8 @@ fn peak_mib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// ATK-225: a client that does not read has its bridge hold a bounded part of what the server sends, and gets all of it
-/// when it reads. `SEKISHO_TEST_ANSWER_MIB` raises the size of each of the 64 answers from 4 MiB, up to 15.
+/// ATK-225: if a client does not read, its bridge holds a bounded part of what the server sends, and the client gets
+/// everything when it reads. `SEKISHO_TEST_ANSWER_MIB` raises the size of each of the 64 answers from 4 MiB, up to 15.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_are_held_in_bounds() {
@@ -107,7 +107,7 @@ async fn unread_answers_are_held_in_bounds() {
         stdin.write_all(call(id, "large").as_bytes()).unwrap();
     }
     until("all are asked for", async || (server.came().len() >= 64).then_some(())).await;
-    // Until nothing more is taken in: the same peak for a second.
+    // Waits until nothing more is read: the peak stays the same for a second.
     let last = std::cell::Cell::new((0, 0));
     within(Duration::from_secs(60), "nothing more is taken in", async || {
         let (peak, (before, times)) = (peak_mib(pid), last.get());
@@ -131,7 +131,7 @@ async fn unread_answers_are_held_in_bounds() {
     drop(stdin);
     bridge.kill().unwrap();
     bridge.wait().unwrap();
-    // Four large ones in all states, and the program itself.
+    // Four large messages in all states, and the program itself.
     let bound = 120 + 4 * 4 * u64::try_from(size).unwrap();
     assert!(peak <= bound, "{peak} MiB at the peak, of {bound}");
 }
@@ -151,8 +151,8 @@ const PAGES: [&str; 12] = [
     "http://h.example/",
 ];
 
-/// ATK-226: what a server wants a person to open is a web page, or does not reach the client: not in a question, not in
-/// an error, not in a result. The server is told; the call goes on.
+/// ATK-226: a link that is not a web page does not reach the client: not in a request, not in an error, not in a
+/// result. The server gets an error, and the call continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_that_is_none_reaches_the_client() {
     const GOOD: &str = "https://h.example/#/connect";
@@ -202,14 +202,14 @@ async fn no_page_that_is_none_reaches_the_client() {
             assert_eq!(heard.contains("\"url\""), at == "good", "{kind} {at}: {heard}");
         }
     }
-    // A question that the client never saw is answered: with what it is that was wrong.
+    // A request that the client never saw is answered with an error that says what was wrong.
     let answered =
         || server.came().iter().filter(|came| came.body["id"] == 7 && came.body["error"].is_object()).count();
     until("the server is told", async || (answered() == PAGES.len()).then_some(())).await;
 }
 
-/// ATK-227: a server that refuses the stream on which it would speak, whatever token is shown there, has no page opened
-/// for it: a person logs in for what the client calls, once a call.
+/// ATK-227: a server refuses its standing stream, whatever token is sent. No page is opened for that: a person logs in
+/// only for the client's calls, once for each call.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_is_opened_for_what_nobody_called() {
     let server = Hostile::start(|came| {

@@ -1,4 +1,4 @@
-//! Words of strangers on their way to a terminal, through every command that they can reach.
+//! Texts of strangers that reach a terminal, through every command that can show them.
 
 use axum::http::Method;
 use sekisho_e2e::harness::Finished;
@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::hostile::{Came, Hostile, User, answer, call, hello, with};
 
-/// Sets a title, clears the screen, colours by one byte, turns writing around, and hides a word.
+/// Sets a title, clears the screen, colours with one byte, reverses the writing direction, and hides a word.
 const WORDS: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\u{202e}txt.exe\u{e0041}\u{200b}";
-/// The same for a header, which holds no byte below the space.
+/// The same for a header, which may not contain bytes below the space.
 const HEADER: &str = "\u{9b}31m\u{202e}txt.exe\u{e0041}\u{200b}";
-/// A picture that whoever reads a report would fetch.
+/// A picture that the reader of a report would fetch.
 const PICTURE: &str = "![x](https://h.example/seen.png)";
 
-/// Each scene is a server of its own, that has the words at one place.
+/// Each scene is a separate server with the text in one place.
 const SCENES: [&str; 9] = [
     "challenge",
     "issuer",
@@ -69,7 +69,7 @@ fn plays(scene: &'static str, came: &Came) -> Option<axum::response::Response> {
     }
 }
 
-/// Nothing in it commands a terminal, turns writing around or hides.
+/// Checks that nothing in the text controls a terminal, reverses the writing direction or is hidden.
 fn clean(what: &str, text: &str) {
     let found: Vec<char> = text.chars().filter(|&c| is_invisible(c) && !matches!(c, '\n' | '\t')).collect();
     assert!(found.is_empty(), "{what}: {found:?} in {text:?}");
@@ -83,8 +83,8 @@ fn both(what: &str, finished: &Finished) {
     assert!(!forged, "{what}: {}\n{}", finished.stdout, finished.stderr);
 }
 
-/// ATK-231, ATK-232: every command that meets a server and its authorization server shows what they say so that it can be
-/// seen, as text, as JSON, as Markdown and as SARIF; and a report holds no picture of theirs.
+/// ATK-231, ATK-232: every command that contacts a server and its authorization server shows their texts visibly, as
+/// text, as JSON, as Markdown and as SARIF; and a report contains none of their pictures.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_word_of_a_server_commands_the_terminal() {
     let (mut shown, mut reports) = (String::new(), String::new());
@@ -121,13 +121,13 @@ async fn no_word_of_a_server_commands_the_terminal() {
         clean(&format!("{scene}: connect"), &bridge.stderr().now());
     }
     assert!(reports.contains("seen.png") && !reports.contains("![x]("), "{reports}");
-    // They did come through, and can be read: in text, and in JSON.
+    // The texts did arrive, and can be read, as text and as JSON.
     for written in ["\\u{202e}", "\\u202e", "txt.exe"] {
         assert!(shown.contains(written), "{written}");
     }
 }
 
-/// ATK-231: the pages and notices of a bridge, where a refusal names a page at the very issuer.
+/// ATK-231: the pages and notices of a bridge, when a refusal names a page of the login's own issuer.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_page_of_a_refusal_commands_the_terminal() {
     let server = Hostile::start(|came| {
@@ -155,7 +155,7 @@ async fn no_page_of_a_refusal_commands_the_terminal() {
     }
 }
 
-/// ATK-231: files and documents of strangers, names of a server's tools and what is typed: through the other commands.
+/// ATK-231: strangers' files and documents, names of a server's tools and typed text, in the other commands.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_word_of_a_file_or_of_a_tool_commands_the_terminal() {
     let tools = json!({ "tools": [{ "name": format!("look{HEADER}"), "description": WORDS, "inputSchema": { "type": "object" } }] });

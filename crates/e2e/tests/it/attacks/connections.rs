@@ -1,4 +1,4 @@
-//! Connections that are many, slow, or never end: they take nobody's place who has shown who he is.
+//! Connections that are many, slow, or never end: they must not take the places of authenticated callers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,35 +17,35 @@ use tokio::time::{Instant, timeout};
 
 use super::field::{Field, OWNER, UP, USER};
 
-/// Health and honest callers are answered within so long, whatever else is going on.
+/// Health checks and honest callers are answered within this time, whatever else happens.
 const IN_TIME: Duration = Duration::from_secs(2);
-/// How long a connection may take to be made.
+/// The timeout for opening a connection.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Descriptors of the checkpoint in the default run: its table then has 384 places.
+/// The checkpoint's file descriptors in the default run: its connection table then has 384 places.
 const DESCRIPTORS: usize = 1024;
 /// More connections than any table has places.
 const WHOLE_TABLE: usize = 4400;
-/// Connections of the default run: more than there are descriptors.
+/// The number of connections in the default run: more than there are descriptors.
 const CONNECTIONS: usize = 1200;
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var_os(variable).and_then(|text| text.to_str()?.parse().ok()).unwrap_or(default)
 }
 
-/// Lets this test have as many descriptors as it may, and says how many.
+/// Raises this test's limit of file descriptors to the maximum, and returns it.
 fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     getrlimit(Resource::Nofile).current.and_then(|current| usize::try_from(current).ok()).unwrap_or(usize::MAX)
 }
 
-/// A field whose table has all its places, or few.
+/// Starts a field whose connection table has the full or a small size.
 async fn sized(whole_table: bool) -> Field {
     let how = |setup: Setup| if whole_table { setup } else { setup.descriptors(DESCRIPTORS) };
     Field::changed(Speaks::Modern, "", async |setup| how(setup)).await
 }
 
-/// What strangers send who are stuck, each in another way; the last for the longest.
+/// Returns what stuck strangers send, each in another way. The last ones hold their places longest.
 fn ways(field: &Field) -> Vec<Vec<u8>> {
     let host = field.host();
     let form = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 500\r\n\r\ngrant";
@@ -56,11 +56,11 @@ fn ways(field: &Field) -> Vec<Vec<u8>> {
         format!("POST /login HTTP/1.1\r\nHost: {host}\r\n{form}"),
         format!("POST /oauth/token HTTP/1.1\r\nHost: {host}\r\n{form}"),
     ];
-    // Asked once, and kept open from then on.
+    // A request over HTTP/2, after which the connection stays open.
     texts.map(String::into_bytes).into_iter().chain([field.over_http2("/healthz", &[])]).collect()
 }
 
-/// What is held against it: connections of strangers.
+/// Opens this many connections of strangers.
 async fn strangers(field: &Field, ways: &[Vec<u8>], connections: usize) -> Vec<TcpStream> {
     let mut opening = JoinSet::new();
     for _ in 0..4 {
@@ -68,7 +68,7 @@ async fn strangers(field: &Field, ways: &[Vec<u8>], connections: usize) -> Vec<T
         opening.spawn(async move {
             let (mut held, mut failed) = (Vec::with_capacity(connections / 4), 0);
             for at in 0..connections / 4 {
-                // A checkpoint that accepts nothing more is as full as it will be.
+                // A checkpoint that accepts no more connections is as full as it gets.
                 let Ok(Ok(mut stream)) = timeout(CONNECT, TcpStream::connect(address)).await else {
                     failed += 1;
                     if failed > 3 {
@@ -86,7 +86,7 @@ async fn strangers(field: &Field, ways: &[Vec<u8>], connections: usize) -> Vec<T
     opening.join_all().await.into_iter().flatten().collect()
 }
 
-/// Asks on a connection of its own; how it was answered, within the time that is promised.
+/// Sends a request on its own connection, and checks that the response arrives in the promised time.
 async fn quickly(address: SocketAddr, request: &Ask, what: &str) -> sekisho_e2e::fakes::wire::Reply {
     let began = Instant::now();
     let reply = timeout(Duration::from_secs(20), ask(address, request)).await;
@@ -107,9 +107,9 @@ fn write(granted: &Granted) -> Ask {
     tool(UP, &granted.access, "keep")
 }
 
-/// ATK-186: more strangers than there are places, each stuck in another way, keep neither health nor pages nor honest
-/// calls waiting, round after round; what was answered meanwhile is on record. `SEKISHO_TEST_CONNECTIONS=4400` fills the
-/// table of a machine with enough descriptors, `SEKISHO_TEST_ROUNDS=20` repeats it so often.
+/// ATK-186: there are more strangers than places, each stuck in another way. They delay neither health checks nor pages
+/// nor honest calls, round after round, and the answered calls are recorded. `SEKISHO_TEST_CONNECTIONS=4400` fills the
+/// table of a machine with enough descriptors, `SEKISHO_TEST_ROUNDS=20` sets the number of rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_table_keeps_nobody_waiting() {
     descriptors();
@@ -139,15 +139,15 @@ async fn a_full_table_keeps_nobody_waiting() {
     field.lets_in().await;
 }
 
-/// A call of which the first event comes, and then nothing.
+/// A call whose first event arrives, and nothing after it.
 fn unfinished(granted: &Granted) -> Ask {
     let mut body = message("tools/call", json!({ "name": "look", "arguments": {} }));
     body["params"]["_meta"]["progressToken"] = json!("p");
     headers(UP, &granted.access, "tools/call").header("mcp-name", "look").json(&body)
 }
 
-/// ATK-187: when every place is taken by a call that is being answered, health and pages still are, and a further call is
-/// told at once to come back later. Ended by SIGTERM then, with slow bodies and unread answers as well, it ends in time
+/// ATK-187: if every place is taken by a call under way, health checks and pages are still answered, and a further call
+/// is told at once to come back later. Then SIGTERM ends the process in time, despite slow bodies and unread responses
 /// (ATK-192).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_full_of_calls_has_a_reserve_and_an_end() {
@@ -182,7 +182,7 @@ async fn a_table_full_of_calls_has_a_reserve_and_an_end() {
     drop(open);
 }
 
-/// ATK-192: slow strangers in every place, and answers that nobody reads, do not keep it from ending.
+/// ATK-192: slow strangers in every place, and responses that nobody reads, do not delay the end of the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_table_does_not_keep_it_from_ending() {
     let whole_table = descriptors() >= 3 * WHOLE_TABLE;
@@ -205,7 +205,7 @@ async fn a_full_table_does_not_keep_it_from_ending() {
     drop(unread);
 }
 
-/// ATK-191: the body of a stranger that comes a byte at a time is given up well before the time that an honest one has.
+/// ATK-191: a stranger's body that arrives byte by byte is given up well before an honest one would be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_body_has_to_arrive() {
     let field = Field::start().await;

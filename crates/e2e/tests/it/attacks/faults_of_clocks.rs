@@ -1,6 +1,6 @@
-//! A clock that is wrong, and is set right: durations are those that were promised, and nobody has to sign in again.
+//! A wrong clock that is corrected: durations stay as promised, and nobody has to sign in again.
 //!
-//! `SEKISHO_TEST_FAULT_ROUNDS` says how often each comes; three times if it is not set.
+//! `SEKISHO_TEST_FAULT_ROUNDS` sets how often each fault is repeated; the default is three.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::field::{Field, PASSWORD, UP, USER};
 
 const HOUR: i64 = 3_600;
 const YEAR: i64 = 365 * 24 * HOUR;
-/// A step is noticed within half a second; a machine that runs other tests may take longer.
+/// A clock step is noticed within half a second; a machine that runs other tests may take longer.
 const SOON: Duration = Duration::from_secs(5);
 
 async fn call(field: &Field, granted: &Granted) -> u16 {
@@ -28,7 +28,7 @@ async fn refreshed(client: &Client, granted: &Granted) -> Granted {
     client.granted(&client.token(&client.refreshing(&granted.refresh)).await)
 }
 
-/// Somebody who is signed in.
+/// Returns the browser of a person who is signed in.
 async fn signed_in(field: &Field) -> Browser {
     let mut browser = Browser::new(field.base_url());
     let Landing::Page(page) = browser.open("/login").await else { panic!("a page") };
@@ -42,14 +42,14 @@ async fn is_signed_in(browser: &mut Browser) -> bool {
     page.reply.status == 200 && !page.reply.text().contains("href=\"/login\"")
 }
 
-/// How long a token lasts from now on, by the machine's own clock.
+/// Returns how long a token is still valid, by the machine's own clock.
 fn seconds_left(granted: &Granted) -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     granted.claim("exp").as_i64().unwrap() - now.tv_sec
 }
 
-/// ATK-173: the clock was ahead and is set right. No token lives for longer than was promised, the step is on record, and
-/// neither a client nor a person has to be let in again.
+/// ATK-173: the clock was ahead and is corrected. No token lives longer than promised, the step is recorded, and
+/// neither a client nor a person has to be approved again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_ahead_and_is_set_right_lengthens_nothing() {
     let faults = Faults::new();
@@ -59,7 +59,7 @@ async fn a_clock_that_was_ahead_and_is_set_right_lengthens_nothing() {
     for round in 0..rounds() {
         let ahead = 2 * HOUR + i64::try_from(round).unwrap() * 600;
         faults.clock_ahead(ahead);
-        // Noticed: what was issued before has ended by this clock.
+        // Noticed: by this clock, earlier tokens have ended.
         within(SOON, "the step ahead is noticed", async || (call(&field, &granted).await == 401).then_some(())).await;
         granted = refreshed(&client, &granted).await;
         assert_eq!(call(&field, &granted).await, 200);
@@ -81,7 +81,7 @@ async fn a_clock_that_was_ahead_and_is_set_right_lengthens_nothing() {
     }
 }
 
-/// ATK-173: the clock was far behind and is set right while the checkpoint runs, as on a machine without a battery.
+/// ATK-173: the clock was far behind and is corrected while the checkpoint runs, as on a machine without a battery.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_behind_and_is_set_right_ends_nothing() {
     let faults = Faults::new();
@@ -90,7 +90,8 @@ async fn a_clock_that_was_behind_and_is_set_right_ends_nothing() {
     let client = field.client().await;
     let mut granted = client.be_granted(&field.resource(UP), "mcp:read", USER, PASSWORD).await;
     let mut browser = signed_in(&field).await;
-    // The users were added before, by the clock as it is: that it stands before their records is on record.
+    // The users were added before, with the right clock. That this is later than the next records is recorded as a
+    // step.
     is_on_record(&field, 1).await;
     for round in 0..rounds() {
         faults.clock_ahead(0);
@@ -107,7 +108,7 @@ async fn a_clock_that_was_behind_and_is_set_right_ends_nothing() {
     }
 }
 
-/// So many steps are on record, each once.
+/// Checks that this many steps are recorded, each once.
 async fn is_on_record(field: &Field, steps: usize) {
     within(SOON, "the steps are on record", async || {
         let records = field.checkpoint.records().await;
@@ -118,8 +119,8 @@ async fn is_on_record(field: &Field, steps: usize) {
     .await;
 }
 
-/// ATK-174: the clock was set while the checkpoint did not run, to long before everything that is stored and back again. It
-/// starts, and who was let in goes on.
+/// ATK-174: while the checkpoint did not run, the clock was set to a time before everything stored, and later back
+/// again. It starts each time, and existing clients can continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_with_a_clock_that_is_behind_works() {
     let faults = Faults::new();

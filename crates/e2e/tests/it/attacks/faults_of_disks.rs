@@ -1,6 +1,7 @@
-//! A disk that is full, fails or hangs: what could not be recorded was not done, and everything works again by itself.
+//! A disk that is full, fails or hangs: an act that could not be recorded was not done, and everything recovers by
+//! itself.
 //!
-//! `SEKISHO_TEST_FAULT_ROUNDS` says how often each fault comes; three times if it is not set.
+//! `SEKISHO_TEST_FAULT_ROUNDS` sets how often each fault is repeated; the default is three.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,28 +17,29 @@ use tokio::time::Instant;
 
 use super::field::{Field, PASSWORD, UP, USER};
 
-/// Within two seconds, and one more for a machine that runs other tests.
+/// Two seconds, and one more for a machine that runs other tests.
 const SOON: Duration = Duration::from_secs(3);
-/// The small disk, in mebibytes: 8 that are kept for a full disk, and as many again for the database and its log, twice.
+/// The size of the small disk, in mebibytes: a reserve of 8 for a full disk, and twice as much for the database and its
+/// log.
 const DISK_MEBIBYTES: u32 = 24;
-/// Writes that a log may still take whose file has room.
+/// How many writes the log's file may still have room for on a full disk.
 const WRITES_UNTIL_FULL: usize = 3_000;
 
 pub(crate) fn rounds() -> usize {
     number_in("SEKISHO_TEST_FAULT_ROUNDS").unwrap_or(3)
 }
 
-/// A number in the environment, by which a test is made larger.
+/// Returns a number from the environment, which makes a test larger.
 pub(crate) fn number_in(variable: &str) -> Option<usize> {
     let text = std::env::var_os(variable)?;
     Some(text.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{variable} is a number")))
 }
 
-/// A checkpoint whose writes are watched.
+/// A checkpoint whose acknowledged writes are noted.
 struct Watched {
     field: Field,
     granted: Granted,
-    /// Requests that were answered as done.
+    /// The requests that were acknowledged.
     done: Vec<String>,
 }
 
@@ -49,7 +51,7 @@ impl Watched {
         watched
     }
 
-    /// A call that changes something; its status.
+    /// Makes a call that changes something. Returns its status.
     async fn write(&mut self) -> u16 {
         let reply = self.field.ask(&tool(UP, &self.granted.access, "keep")).await;
         if reply.status == 200 {
@@ -64,7 +66,7 @@ impl Watched {
         self.field.ask(&Ask::get("/readyz")).await.status
     }
 
-    /// Writes until one is refused, and sees that readiness says so soon.
+    /// Writes until a write is refused, and checks that readiness reports that soon.
     async fn until_refused(&mut self) {
         let mut writes = 0;
         while self.write().await == 200 {
@@ -80,7 +82,7 @@ impl Watched {
         assert!(self.field.checkpoint.process().is_running());
     }
 
-    /// After the fault: everything works again soon, and readiness says so.
+    /// After the fault: checks that everything soon works again, and that readiness reports it.
     async fn until_done(&mut self) {
         let began = Instant::now();
         while self.write().await != 200 {
@@ -93,7 +95,7 @@ impl Watched {
         }
     }
 
-    /// Everything that was answered as done is on record, with its end; and the records are whole.
+    /// Checks that every acknowledged request is recorded with its outcome, and that the records are complete.
     async fn nothing_is_lost(&self) {
         within(Duration::from_secs(10), "every call and its end on record", async || {
             let records = self.field.checkpoint.records().await;
@@ -110,7 +112,7 @@ impl Watched {
     }
 }
 
-/// Signs in with the right password; the status of what comes.
+/// Signs in with the right password. Returns the status.
 async fn sign_in(checkpoint: &Checkpoint) -> u16 {
     let mut browser = Browser::new(checkpoint.base_url());
     let Landing::Page(page) = browser.open("/login").await else { panic!("a page") };
@@ -132,8 +134,8 @@ async fn on_a_small_disk() -> (Field, SmallDisk) {
     (field, disk.unwrap())
 }
 
-/// ATK-166: the disk is full, and then there is room again. Nothing is acknowledged that is not on record, readiness tells
-/// the truth, and nobody has to restart anything.
+/// ATK-166: the disk is full, and later has room again. Nothing is acknowledged without a record, readiness reports the
+/// true state, and no restart is needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_survived() {
     let (field, disk) = on_a_small_disk().await;
@@ -142,7 +144,7 @@ async fn a_full_disk_is_survived() {
     for _ in 0..rounds() {
         disk.fill();
         watched.until_refused().await;
-        // Who signs in is told that it cannot be done at the moment.
+        // A person who signs in is told that it is not possible at the moment.
         assert_eq!(sign_in(&watched.field.checkpoint).await, 503);
         let read = watched.field.checkpoint.command(&["audit", "tail", "--once"]).await;
         assert_eq!(read.code(), Some(0), "the records can be read: {}", read.stderr);
@@ -154,7 +156,8 @@ async fn a_full_disk_is_survived() {
     watched.nothing_is_lost().await;
 }
 
-/// ATK-167: on a full disk the checkpoint starts, however it ended; its records can be read and pruned, and that makes room.
+/// ATK-167: on a full disk the checkpoint starts, however it ended; its records can be read and pruned, and pruning
+/// makes room.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_keeps_nobody_from_starting_reading_and_pruning() {
     let (field, disk) = on_a_small_disk().await;
@@ -165,7 +168,7 @@ async fn a_full_disk_keeps_nobody_from_starting_reading_and_pruning() {
     let Watched { field, granted, .. } = watched;
     let Field { mut checkpoint, upstream, address } = field;
     for crash in [true, false] {
-        // The room that is kept is made whole by the running instance.
+        // The running instance restores the reserved space to its full size.
         let reserve = disk.outside().join("sekisho.db-reserve");
         let kept = within(SOON, "room is kept", async || reserve.exists().then_some(()));
         let _ = tokio::time::timeout(SOON / 2, kept).await;
@@ -174,7 +177,7 @@ async fn a_full_disk_keeps_nobody_from_starting_reading_and_pruning() {
         assert_eq!(ask(address, &Ask::get("/healthz")).await.unwrap().status, 200);
         let read = checkpoint.command(&["audit", "tail", "--once"]).await;
         assert_eq!(read.code(), Some(0), "{}", read.stderr);
-        // What was kept for longer than a second goes; then there is room for what is done next.
+        // Records older than a second are pruned; then there is room for new ones.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         let pruned = checkpoint.command(&["audit", "prune", "--older-than", "1s"]).await;
         assert_eq!(pruned.code(), Some(0), "{}", pruned.stderr);
@@ -190,7 +193,7 @@ async fn a_full_disk_keeps_nobody_from_starting_reading_and_pruning() {
     drop(upstream);
 }
 
-/// ATK-168: every write to the disk fails for a second. Afterwards everything works, without a restart.
+/// ATK-168: every write to the disk fails for a second. Afterwards everything works without a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_disk_is_survived() {
     let faults = Faults::new();
@@ -199,7 +202,7 @@ async fn an_error_of_the_disk_is_survived() {
     for round in 0..rounds() {
         faults.disk(Disk::Fails);
         watched.until_refused().await;
-        // Sometimes while many are on their way.
+        // In some rounds, while many requests are under way.
         if round % 2 == 0 {
             let calls = (0..32).map(|_| {
                 let (address, call) = (watched.field.address, tool(UP, &watched.granted.access, "keep"));
@@ -216,7 +219,7 @@ async fn an_error_of_the_disk_is_survived() {
     watched.nothing_is_lost().await;
 }
 
-/// ATK-168: the disk does not answer for longer than anybody waits. What was given up half-way harms nobody later.
+/// ATK-168: the disk hangs for longer than anybody waits. Requests that were given up half-way cause no harm later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_hangs_is_survived() {
     let faults = Faults::new();
@@ -226,7 +229,7 @@ async fn a_disk_that_hangs_is_survived() {
         faults.disk(Disk::Stalls(3_000));
         watched.until_refused().await;
         faults.disk(Disk::Works);
-        // What hangs already hangs until it is over.
+        // A call that hangs already hangs until the fault is over.
         let hung = Instant::now();
         while watched.write().await != 200 {
             assert!(hung.elapsed() < Duration::from_secs(10), "no write is done although the disk answers again");
@@ -236,7 +239,7 @@ async fn a_disk_that_hangs_is_survived() {
     watched.nothing_is_lost().await;
 }
 
-/// ATK-169: asking for readiness costs nobody more than one small write a second.
+/// ATK-169: readiness checks cause no more than one small write a second, however many there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn asking_for_readiness_is_cheap() {
     let field = Field::start().await;
@@ -255,7 +258,7 @@ async fn asking_for_readiness_is_cheap() {
             assert_eq!(reply.status, 200);
         }
     }
-    // A probe is a page of the log or two.
+    // A check writes one or two pages of the log.
     let grown = std::fs::metadata(&log).unwrap().len().saturating_sub(before);
     let seconds = began.elapsed().as_secs() + 2;
     assert!(grown <= seconds * 4 * 4_120, "1000 questions in {seconds} s wrote {grown} bytes");

@@ -1,4 +1,4 @@
-//! What every attack happens in: a checkpoint with two servers before one fake upstream, an owner and a user.
+//! The setting of every attack: a checkpoint with two servers in front of one fake upstream, an owner and a user.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use sekisho_e2e::harness::wait::within;
 use sekisho_e2e::harness::{Checkpoint, Setup};
 use serde_json::Value;
 
-/// Owns the checkpoint.
+/// The user who owns the checkpoint.
 pub(crate) const OWNER: &str = "alice";
-/// May read and write, and not destroy.
+/// The user who may read and write, but not destroy.
 pub(crate) const USER: &str = "bob";
-/// Of both.
+/// The password of both users.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// The path of the first server.
 pub(crate) const UP: &str = "/mcp/up";
-/// The path of the second, with the same upstream.
+/// The path of the second server, which has the same upstream.
 pub(crate) const OTHER: &str = "/mcp/other";
 
 /// A checkpoint and its surroundings.
@@ -31,17 +31,17 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// Before an upstream of 2026-07-28.
+    /// Starts in front of an upstream of 2026-07-28.
     pub(crate) async fn start() -> Self {
         Self::before(Speaks::Modern, "").await
     }
 
-    /// Before this kind of upstream, with more lines at the beginning of the configuration.
+    /// Starts in front of this kind of upstream, with more lines at the beginning of the configuration.
     pub(crate) async fn before(speaks: Speaks, configuration: &str) -> Self {
         Self::changed(speaks, configuration, async |setup| setup).await
     }
 
-    /// The same, started in another way.
+    /// Does the same with a changed setup.
     pub(crate) async fn changed(speaks: Speaks, configuration: &str, change: impl AsyncFnOnce(Setup) -> Setup) -> Self {
         let upstream = Upstream::start(speaks).await.unwrap();
         let server = |name: &str| {
@@ -61,17 +61,17 @@ impl Field {
         self.checkpoint.base_url()
     }
 
-    /// The identifier of a server, from its path.
+    /// Returns the identifier of a server, from its path.
     pub(crate) fn resource(&self, path: &str) -> String {
         format!("{}{path}", self.base_url())
     }
 
-    /// `localhost:PORT`
+    /// Returns `localhost:PORT`.
     pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.address.port())
     }
 
-    /// The bytes with which a connection of HTTP/2 begins and asks for a path (RFC 9113 §3.4; RFC 7541 §6.2.2).
+    /// Returns the bytes that begin an HTTP/2 connection and request a path (RFC 9113 §3.4; RFC 7541 §6.2.2).
     pub(crate) fn over_http2(&self, path: &str, settings: &[u8]) -> Vec<u8> {
         let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
             let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -86,12 +86,12 @@ impl Field {
         ask(self.address, request).await.unwrap_or_else(|error| panic!("no answer ({error}) to {request:?}"))
     }
 
-    /// A client that registered itself.
+    /// Registers a client.
     pub(crate) async fn client(&self) -> Client {
         Client::register(self.base_url(), "Honest client", REDIRECT).await
     }
 
-    /// A confidential client with an address of its own, registered by the operator.
+    /// Lets the operator register a confidential client with this redirect URI.
     pub(crate) async fn confidential(&self, redirect: &str) -> Client {
         let lines =
             self.checkpoint.ask(&["client", "add", "Backend", "--redirect-uri", redirect, "--confidential"]).await;
@@ -99,17 +99,17 @@ impl Field {
         Client::known(self.base_url(), &text("id"), Some(&text("secret")), redirect)
     }
 
-    /// A new client that this user let in at the first server.
+    /// Registers a client that this user approves at the first server.
     pub(crate) async fn granted(&self, user: &str, scope: &str) -> Granted {
         self.client().await.be_granted(&self.resource(UP), scope, user, PASSWORD).await
     }
 
-    /// The same client, let in at the second server.
+    /// Lets a user approve the same client at the second server.
     pub(crate) async fn granted_other(&self, client: &Client, user: &str) -> Granted {
         client.be_granted(&self.resource(OTHER), "mcp:read mcp:write", user, PASSWORD).await
     }
 
-    /// Waits for a record of which this is true; rejections and reads are recorded a moment later.
+    /// Waits for a record that satisfies the condition; rejections and reads are recorded a moment later.
     pub(crate) async fn recorded(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         within(Duration::from_secs(10), &format!("a record of {what}"), async || {
             self.checkpoint
@@ -122,17 +122,17 @@ impl Field {
         .await
     }
 
-    /// A record of a request that never became a call, for this reason.
+    /// Waits for a record of a request that was rejected for this reason before it became a call.
     pub(crate) async fn rejected(&self, reason: &str) -> Value {
         self.recorded(reason, |event| event["kind"] == "rejection" && event["reason"] == reason).await
     }
 
-    /// A record of something at the issuer.
+    /// Waits for a record of an act at the issuer.
     pub(crate) async fn noted(&self, act: &str) -> Value {
         self.recorded(act, |event| event["kind"] == "act" && event["act"] == act).await
     }
 
-    /// The record of the very request that this reply answers.
+    /// Returns the record of the request that this reply answers.
     pub(crate) async fn record_of(&self, reply: &Reply) -> Value {
         let request = reply.header("x-request-id").unwrap_or_else(|| panic!("no request id on {reply:?}")).to_owned();
         within(Duration::from_secs(10), &format!("a record of {request} ({})", reply.status), async || {
@@ -142,13 +142,13 @@ impl Field {
         .await
     }
 
-    /// Nothing of an attack reached the upstream.
+    /// Checks that nothing of an attack reached the upstream.
     pub(crate) fn untouched(&self) {
         let calls = self.upstream.calls();
         assert!(calls.is_empty(), "the upstream was called: {calls:#?}");
     }
 
-    /// The server still works for those who may use it.
+    /// Checks that the server still works for those who may use it.
     pub(crate) async fn is_healthy(&self, granted: &Granted) {
         let reply = self.ask(&tool(UP, &granted.access, "look")).await;
         assert_eq!(reply.status, 200, "an honest call after the attack: {}", reply.text());
@@ -156,7 +156,7 @@ impl Field {
         self.upstream.forget();
     }
 
-    /// The issuer still lets an honest client in.
+    /// Checks that the issuer still accepts an honest client.
     pub(crate) async fn lets_in(&self) {
         let granted = self.granted(OWNER, "mcp:read").await;
         self.is_healthy(&granted).await;

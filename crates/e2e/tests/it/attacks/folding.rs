@@ -1,5 +1,5 @@
-//! A server that takes for equal whatever any server might: it decodes twice, normalises Unicode, ignores case, cleans
-//! paths and cuts off users, ports, parameters, queries and fragments. What it was asked for it tells by value.
+//! A server that treats as equal whatever any server might: it decodes twice, normalises Unicode, ignores case, cleans
+//! paths and cuts off users, ports, parameters, queries and fragments. It reports what it was asked for, by value.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use unicode_normalization::UnicodeNormalization as _;
 
-/// What arrived, by value: the kind of thing, and what it was taken for.
+/// What arrived, by value: its kind, and what the server read it as.
 pub(crate) type Arrived = Vec<(String, String)>;
 
 #[derive(Debug, Default)]
 struct ArrivedValues(Mutex<Arrived>);
 
-/// The server; it ends when dropped.
+/// The server. It stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Folding {
     address: SocketAddr,
@@ -96,7 +96,7 @@ async fn answer(State(seen): State<Arc<ArrivedValues>>, Json(message): Json<Valu
     Json(json!({ "jsonrpc": "2.0", "id": message["id"], "result": result }))
 }
 
-/// What it lists: what may be read, what may not, and entries that nobody can ask for.
+/// What it lists: resources that may be read, some that may not, and entries that nobody can ask for.
 pub(crate) const LISTED: [&str; 7] = [
     "note://pub/a",
     "note://priv/b",
@@ -130,12 +130,12 @@ fn decoded(text: &str) -> String {
             }
         }
     }
-    // As old decoders read overlong forms.
+    // Old decoders read overlong forms like this.
     let text = String::from_utf8_lossy(&out).into_owned();
     text.replace("\u{fffd}\u{fffd}", ".")
 }
 
-/// `scheme:/host/path`, all of it folded.
+/// Returns `scheme:/host/path` with everything folded.
 pub(crate) fn folded(uri: &str) -> String {
     let before = uri.trim().replace(['\t', '\n', '\r'], "");
     let before = before.split(['#', '?']).next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Messages that say one thing to one reader and another to the next.
+//! Messages that different readers read differently.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn is_mismatch(reply: &Reply, what: &str) {
     assert_eq!(reply.json()["error"]["code"], -32020, "{what}: {}", reply.text());
 }
 
-/// ATK-65, PX-25, PX-26, TR-30: headers that say something else than the body, twice, or nothing, are refused.
+/// ATK-65, PX-25, PX-26, TR-30: a header that contradicts the body, occurs twice or is empty is refused.
 #[tokio::test]
 async fn headers_that_disagree_with_the_body_are_refused() {
     let field = Field::start().await;
@@ -60,7 +60,8 @@ async fn headers_that_disagree_with_the_body_are_refused() {
     field.is_healthy(&granted).await;
 }
 
-/// Bodies that two readers could read differently; each is a call of `look` to one and of `wipe` to another, or no JSON.
+/// Returns bodies that two readers could read differently: a call of `look` to one and of `wipe` to another, or no
+/// JSON.
 fn differentials() -> Vec<String> {
     let meta = call_of("look")["params"]["_meta"].to_string();
     let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
@@ -81,7 +82,7 @@ fn differentials() -> Vec<String> {
             r#"{{"jsonrpc":"2.0","jsonrpc":"1.0","id":1,"method":"tools/call","params":{{"name":"look","_meta":{meta}}}}}"#
         ),
     ];
-    // Names that only look alike are other names to every reader: they may go on, exactly as they are.
+    // Names that only look similar are other names to every reader: they may be forwarded, exactly as they are.
     for alike in ["nam\u{212f}", "\u{ff4e}ame", "n\u{0430}me"] {
         all.push(named(&format!(r#""name":"look","{alike}":"x""#)));
     }
@@ -189,7 +190,7 @@ fn differentials() -> Vec<String> {
     ] {
         all.push(good.replacen(from, to, 1));
     }
-    // Every letter of every name that matters, in its other case and escaped.
+    // Every letter of every important name, in its other case and escaped.
     for name in [
         "name",
         "method",
@@ -218,7 +219,7 @@ fn differentials() -> Vec<String> {
     all
 }
 
-/// ATK-66: what could be read in two ways is refused, or goes on exactly as it was judged.
+/// ATK-66: a body that could be read in two ways is refused, or is forwarded exactly as it was checked.
 #[tokio::test]
 async fn a_body_has_one_reading() {
     let field = Field::start().await;
@@ -235,7 +236,7 @@ async fn a_body_has_one_reading() {
         assert!(reply.status < 500, "{body}: {}", reply.status);
         let seen = field.upstream.calls();
         if reply.status == 200 {
-            // Judged, permitted and forwarded: the very bytes, and nothing in them that calls anything else.
+            // It was checked, permitted and forwarded: byte for byte, and nothing in it calls another tool.
             assert_eq!(seen.len(), 1, "{body}");
             assert_eq!(seen[0].body, body.as_bytes(), "what went on is what was judged");
             assert!(!body.contains("wipe"), "another reader would have called `wipe`: {body}");
@@ -249,7 +250,7 @@ async fn a_body_has_one_reading() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-67, TR-14, TR-51: no version of the protocol is a way around the rules.
+/// ATK-67, TR-14, TR-51: no protocol version gets around the rules.
 #[tokio::test]
 async fn no_version_is_a_way_around() {
     for speaks in [Speaks::Modern, Speaks::Legacy] {
@@ -326,7 +327,7 @@ async fn no_version_is_a_way_around() {
     }
 }
 
-/// ATK-69, TR-08: what was one array is nothing; no revision that is served here has batches.
+/// ATK-69, TR-08: a batch is refused; no revision that is served here has batches.
 #[tokio::test]
 async fn a_batch_is_refused() {
     for speaks in [Speaks::Modern, Speaks::Legacy] {
@@ -356,7 +357,7 @@ async fn a_batch_is_refused() {
     }
 }
 
-/// What is listed for a caller.
+/// Returns the tools that are listed for a caller.
 async fn listed(field: &Field, granted: &Granted) -> Vec<String> {
     let reply = field.ask(&sekisho_e2e::fakes::call::modern(UP, &granted.access, "tools/list", json!({}))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -364,7 +365,7 @@ async fn listed(field: &Field, granted: &Granted) -> Vec<String> {
     json["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// ATK-70, RS-36, RS-44: what a user does not see a user cannot call, and cannot tell from what does not exist.
+/// ATK-70, RS-36, RS-44: a user cannot call a tool that the user cannot see, nor tell it from one that does not exist.
 #[tokio::test]
 async fn what_is_hidden_cannot_be_called() {
     let field = Field::start().await;
@@ -375,7 +376,7 @@ async fn what_is_hidden_cannot_be_called() {
     let visible = listed(&field, &user).await;
     assert_eq!(visible, ["look", "keep"]);
     let plain = |reply: &Reply| {
-        // Alike to the byte, but for the name of the request itself.
+        // The responses are equal byte for byte, except for the identifier of the request.
         let id = reply.json()["error"]["data"]["request"].as_str().unwrap_or("none").to_owned();
         let json: Value = serde_json::from_str(&reply.text().replace(&id, "-")).unwrap();
         (reply.status, json, reply.header("www-authenticate").map(str::to_owned))
@@ -414,8 +415,8 @@ async fn what_is_hidden_cannot_be_called() {
     field.is_healthy(&user).await;
 }
 
-/// ATK-79, RS-20, RS-21, RS-22: a challenge names what this call needs and what was granted before, and nothing else. What
-/// another scope includes is left out.
+/// ATK-79, RS-20, RS-21, RS-22: a challenge names the scopes that this call needs and those that were granted before,
+/// and no others. A scope that another one includes is left out.
 #[tokio::test]
 async fn a_challenge_names_what_the_call_needs() {
     let field = Field::start().await;
@@ -441,7 +442,7 @@ async fn a_challenge_names_what_the_call_needs() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-93: bombs are refused quickly, and the process does not swell.
+/// ATK-93: a decompression or nesting bomb is refused quickly, and the memory of the process does not grow.
 #[tokio::test]
 async fn a_bomb_is_refused_quickly() {
     let field = Field::start().await;
@@ -501,7 +502,7 @@ async fn a_bomb_is_refused_quickly() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-95: whatever is in a name, a record is one line of JSON and a log line is one line.
+/// ATK-95: whatever a name contains, a record is one line of JSON and a log line is one line.
 #[tokio::test]
 async fn no_name_forges_a_record() {
     let field = Field::start().await;
@@ -530,7 +531,7 @@ async fn no_name_forges_a_record() {
         field.record_of(&reply).await;
     }
     field.untouched();
-    // `audit export` is read line by line as JSON by the harness; the tail is for terminals.
+    // The harness reads `audit export` line by line as JSON; `audit tail` is for terminals.
     let records = field.checkpoint.records().await;
     assert!(records.len() >= before + names.len());
     assert!(records.iter().all(|row| row["seq"].is_i64() && row["record"]["event"]["kind"].is_string()));

@@ -1,4 +1,4 @@
-//! Other ways in: other paths, other spellings, other names, headers that promise to open.
+//! Other ways in: other paths, other spellings, other host names, headers that claim authority.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::field::{Field, OTHER, OWNER, UP};
 
 const METHODS: [&str; 10] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY", "PROPFIND"];
 
-/// What anybody may see.
+/// The paths that everybody may request.
 const PUBLIC: [(&str, &str); 12] = [
     ("GET", "/"),
     ("GET", "/login"),
@@ -27,7 +27,8 @@ const PUBLIC: [(&str, &str); 12] = [
     ("POST", "/oauth/register"),
 ];
 
-/// ATK-61, RS-27: of all paths and methods only the published ones answer a stranger, and none leads to an upstream.
+/// ATK-61, RS-27: of all paths and methods, only the published ones respond to a stranger, and none leads to an
+/// upstream.
 #[tokio::test]
 async fn only_what_is_public_answers_a_stranger() {
     let field = Field::start().await;
@@ -118,7 +119,7 @@ async fn only_what_is_public_answers_a_stranger() {
     field.lets_in().await;
 }
 
-/// ATK-61, ATK-100: a configuration that names nobody lets nobody in.
+/// ATK-61, ATK-100: a configuration that names no user gives nobody access.
 #[tokio::test]
 async fn an_empty_list_is_nobody() {
     let field = Field::before(Speaks::Modern, "origins = []\n").await;
@@ -130,7 +131,7 @@ async fn an_empty_list_is_nobody() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-62, ATK-48: no header lowers a check, chooses an upstream or changes the method; and none of them goes on.
+/// ATK-62, ATK-48: no header weakens a check, chooses an upstream or changes the method; and none of them is forwarded.
 #[tokio::test]
 async fn no_header_opens_a_door() {
     let field = Field::start().await;
@@ -204,7 +205,7 @@ async fn no_header_opens_a_door() {
     field.is_healthy(&granted).await;
 }
 
-/// Spellings that one reader could take for `path` and another for something else.
+/// Returns spellings that one reader could take for `path` and another for something else.
 fn spellings(path: &str) -> BTreeSet<String> {
     let bare = path.trim_start_matches('/');
     let (first, rest) = bare.split_once('/').unwrap_or((bare, ""));
@@ -326,14 +327,14 @@ fn spellings(path: &str) -> BTreeSet<String> {
     found
 }
 
-/// ATK-63: a path has one spelling; every other one reaches nothing, with and without a token, but for a slash at the end.
+/// ATK-63: a path has one spelling; any other one reaches nothing, with and without a token, except a slash at the end.
 #[tokio::test]
 async fn a_path_in_another_spelling_reaches_nothing() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     let all = spellings(UP);
     assert!(all.len() >= 200, "{} spellings", all.len());
-    // One slash at the end is taken away before anything is decided: see `a_slash_at_the_end_leads_to_the_same_resource`.
+    // One slash at the end is removed before any check: see `a_slash_at_the_end_leads_to_the_same_resource`.
     let slashed = format!("{UP}/");
     assert!(all.contains(&slashed));
     for spelling in all.iter().filter(|spelling| **spelling != slashed) {
@@ -344,7 +345,7 @@ async fn a_path_in_another_spelling_reaches_nothing() {
             assert!(matches!(reply.status, 400 | 401 | 404 | 405 | 414), "{spelling:?}: {}", reply.status);
         }
     }
-    // Absolute-form is the same resource, said with its host (RFC 9112 §3.2.2); under another host it is not ours.
+    // The absolute form is the same resource with its host (RFC 9112 §3.2.2); with another host it is refused.
     let absolute = field.ask(&tool(&format!("http://{}{UP}", field.host()), "", "look")).await;
     assert_eq!(absolute.status, 401, "the same door");
     let foreign = field.ask(&tool(&format!("http://evil.test{UP}"), &granted.access, "look")).await;
@@ -353,7 +354,7 @@ async fn a_path_in_another_spelling_reaches_nothing() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-63: nor do the doors of the issuer have a second spelling.
+/// ATK-63: the paths of the issuer have no second spelling either.
 #[tokio::test]
 async fn the_issuers_paths_have_one_spelling() {
     let field = Field::start().await;
@@ -381,7 +382,8 @@ fn refused_host(reply: &Reply) -> bool {
     matches!(reply.status, 400 | 403 | 421)
 }
 
-/// ATK-78, TR-01, TR-02, TR-03: a page that rebinds its name to us is refused by both of its names; an honest caller is not.
+/// ATK-78, TR-01, TR-02, TR-03: a page that rebinds its host name to us is refused by its `Host` and its `Origin`; an
+/// honest caller is not.
 #[tokio::test]
 async fn a_rebound_name_reaches_nothing() {
     let field = Field::start().await;

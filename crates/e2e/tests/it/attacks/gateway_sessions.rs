@@ -1,4 +1,4 @@
-//! Sessions, jobs, cached lists: what belongs to one caller and would be of use to another.
+//! Sessions, jobs, cached lists: things that belong to one caller and would be useful to another.
 
 use sekisho_e2e::fakes::call::{headers, initialize, legacy, legacy_tool, message, modern, tool};
 use sekisho_e2e::fakes::oauth::Granted;
@@ -14,8 +14,8 @@ async fn session(field: &Field, path: &str, granted: &Granted) -> String {
     reply.header("mcp-session-id").unwrap().to_owned()
 }
 
-/// ATK-71, TR-49, RS-47, PX-19: a session is of one user, one client, one server; to everybody else it does not
-/// exist.
+/// ATK-71, TR-49, RS-47, PX-19: a session belongs to one user, one client and one server; for everybody else it does
+/// not exist.
 #[tokio::test]
 async fn a_session_is_its_owners_alone() {
     let field = Field::before(Speaks::Legacy, "").await;
@@ -49,7 +49,7 @@ async fn a_session_is_its_owners_alone() {
             assert_eq!(field.ask(&ask).await.status, 404, "another {what}: {ask:?}");
         }
     }
-    // The id alone authenticates nobody.
+    // The id alone does not authenticate anybody.
     assert_eq!(
         field
             .ask(&legacy(UP, "", Some((&id, "2025-11-25")), &legacy_tool("look")).without("authorization"))
@@ -57,7 +57,7 @@ async fn a_session_is_its_owners_alone() {
             .status,
         401
     );
-    // The gateway's own questions to the second server's upstream are in sessions of their own.
+    // The gateway's own requests to the second server's upstream are in separate sessions.
     let touched = field.upstream.seen().iter().filter(|seen| seen.text().contains(&behind)).count();
     assert_eq!((touched, field.upstream.calls().len()), (0, 0), "{:?}", field.upstream.seen());
     field.rejected("session_unknown").await;
@@ -67,13 +67,13 @@ async fn a_session_is_its_owners_alone() {
     );
 }
 
-/// ATK-71, RS-48: ids cannot be chosen or guessed, are not the upstream's, and look like nothing but chance.
+/// ATK-71, RS-48: session ids cannot be chosen or guessed, are not the upstream's, and are random.
 #[tokio::test]
 async fn a_session_id_is_chance() {
     let field = Field::before(Speaks::Legacy, "").await;
     let granted = field.granted(OWNER, "mcp:read").await;
     let mut ids = std::collections::BTreeSet::new();
-    // Fewer than one grant may have at a time: the oldest would give way.
+    // Fewer sessions than one grant may have at a time: otherwise the oldest would be closed.
     for _ in 0..25 {
         let fixed = legacy(UP, &granted.access, None, &initialize("2025-11-25"))
             .header("mcp-session-id", "chosen-by-the-attacker");
@@ -107,7 +107,7 @@ async fn a_session_id_is_chance() {
     );
 }
 
-/// ATK-71, TR-40: one session has one standing stream; a second is refused and takes nothing from the first.
+/// ATK-71, TR-40: a session has one standing stream; a second one is refused and does not affect the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_standing_stream_is_refused() {
     let field = Field::before(Speaks::Legacy, "").await;
@@ -128,7 +128,7 @@ async fn a_second_standing_stream_is_refused() {
     }
 }
 
-/// ATK-71, TR-22: 2026-07-28 has no sessions: an id is neither given nor looked at.
+/// ATK-71, TR-22: 2026-07-28 has no sessions: an id is neither issued nor read.
 #[tokio::test]
 async fn the_newest_revision_has_no_sessions() {
     let field = Field::start().await;
@@ -140,7 +140,7 @@ async fn the_newest_revision_has_no_sessions() {
     assert!(field.upstream.calls().iter().all(|call| !call.headers.iter().any(|(name, _)| name == "mcp-session-id")));
 }
 
-/// A request about a job, by a client that declared to know jobs.
+/// A request about a job, by a client that declared support for jobs.
 fn about_job(method: &str, granted: &Granted, params: Value, name: &str) -> Ask {
     let mut body = message(method, params);
     body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
@@ -148,7 +148,8 @@ fn about_job(method: &str, granted: &Granted, params: Value, name: &str) -> Ask 
     headers(UP, &granted.access, method).json(&body).header("mcp-name", name)
 }
 
-/// ATK-72, RS-53, RS-54: a job belongs to who began it through the client that began it; to others it is not there.
+/// ATK-72, RS-53, RS-54: a job belongs to the user who started it and the client it was started with; for others it
+/// does not exist.
 #[tokio::test]
 async fn a_job_of_somebody_else_is_not_there() {
     let field = Field::start().await;
@@ -178,7 +179,8 @@ async fn a_job_of_somebody_else_is_not_there() {
     field.is_healthy(&owner).await;
 }
 
-/// ATK-74, PX-23: whatever was filtered for one caller says so, whatever the upstream said of sharing it.
+/// ATK-74, PX-23: a response that was filtered for one caller is marked as private, whatever the upstream says about
+/// caching.
 #[tokio::test]
 async fn what_was_filtered_for_one_is_for_one() {
     let field = Field::start().await;
@@ -201,7 +203,7 @@ async fn what_was_filtered_for_one_is_for_one() {
     assert_eq!(called["result"]["cacheScope"], "private", "{called}");
 }
 
-/// ATK-74, ATK-59: a change of rights is in the next list.
+/// ATK-74, ATK-59: a change of rights shows in the next list.
 #[tokio::test]
 async fn a_change_of_rights_is_in_the_next_list() {
     let field = Field::start().await;
@@ -227,8 +229,8 @@ async fn a_change_of_rights_is_in_the_next_list() {
     field.is_healthy(&user).await;
 }
 
-/// ATK-284: after a restart a session is gone on with by its own user, client and grant, at its own server, and by nobody
-/// else; not under another spelling of its identifier, and not once it has ended.
+/// ATK-284: after a restart, a session can be continued by its own user, client and grant, at its own server, and by
+/// nobody else; not with another spelling of its id, and not after it has ended.
 #[tokio::test]
 async fn a_session_goes_on_after_a_restart_for_its_own_caller_alone() {
     let mut field = Field::before(Speaks::Legacy, "").await;
@@ -268,7 +270,7 @@ async fn a_session_goes_on_after_a_restart_for_its_own_caller_alone() {
     let end = Ask::new("DELETE", UP).bearer(&victim.access).header("mcp-session-id", &ended);
     assert!(field.ask(&end).await.status < 300);
     assert_eq!(field.ask(&call(UP, &victim, &ended)).await.status, 404, "it has ended in this process");
-    // A client that was let in anew begins anew: what was sealed is of the grant as well.
+    // A client that was approved again has to start a new session: the sealed session belongs to the old grant.
     let again = victim.client.be_granted(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
     assert_eq!(field.ask(&call(UP, &again, &ended)).await.status, 404);
 }

@@ -1,4 +1,4 @@
-//! Streams that would outlive the authority they were opened with.
+//! Streams must not outlive the authority with which they were opened.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::field::{Field, OWNER, UP, USER};
 
-/// An open stream of which the head and a first part have come.
+/// Opens a stream, and waits for its head and a first part.
 async fn open(field: &Field, ask: &Ask) -> Connection {
     let mut connection = Connection::open(field.address).await.unwrap();
     connection.send(&ask.bytes(&field.host())).await.unwrap();
@@ -21,7 +21,7 @@ async fn open(field: &Field, ask: &Ask) -> Connection {
     connection
 }
 
-/// A subscription, which stands until its token ends.
+/// A subscription, which stays open until its token ends.
 fn subscription(granted: &Granted) -> Ask {
     let body = message("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
     headers(UP, &granted.access, "subscriptions/listen").json(&body)
@@ -34,7 +34,7 @@ fn endless(granted: &Granted) -> Ask {
     headers(UP, &granted.access, "tools/call").header("mcp-name", "look").json(&body)
 }
 
-/// Reads on until the stream ends; how long that took.
+/// Reads until the stream ends. Returns how long that took.
 async fn ends(mut connection: Connection) -> Duration {
     let begun = Instant::now();
     let reading = async { while matches!(connection.part().await, Ok(Some(_))) {} };
@@ -42,7 +42,7 @@ async fn ends(mut connection: Connection) -> Duration {
     begun.elapsed()
 }
 
-/// What ends an authority.
+/// The ways in which authority ends.
 enum End {
     Client,
     Grant,
@@ -50,7 +50,7 @@ enum End {
     User,
 }
 
-/// ATK-59, TR-42: whatever ends a grant ends its streams within a second, standing ones and answers alike, and no
+/// ATK-59, TR-42: whatever ends a grant ends its streams within a second, both standing streams and answers, and no
 /// others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_authority() {
@@ -122,7 +122,7 @@ async fn a_standing_stream_of_an_older_revision_ends_too() {
     field.rejected("grant_ended").await;
 }
 
-/// ATK-94: one grant has so many streams and no more; who is over gets 429, and somebody else is not affected.
+/// ATK-94: a grant has a bounded number of streams; a further one gets 429, and other grants are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_grant_has_so_many_streams_and_no_more() {
     let field = Field::start().await;
@@ -157,7 +157,7 @@ async fn one_grant_has_so_many_streams_and_no_more() {
     assert!(before >= 8, "honest use has room");
 }
 
-/// TR-37: a client that goes away takes its call at the upstream with it.
+/// TR-37: when a client disconnects, its call at the upstream is cancelled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_nobody_reads_is_let_go() {
     let field = Field::start().await;

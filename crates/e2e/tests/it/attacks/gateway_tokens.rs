@@ -1,4 +1,4 @@
-//! Tokens that are not for us, not whole, not tokens, or not where they belong.
+//! Tokens that are for others, incomplete, no tokens at all, or in the wrong place.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::field::{Field, OWNER, PASSWORD, UP};
 
-/// Refused as a bad token, with the challenge that this server always gives.
+/// Checks that the reply refuses a bad token, with the usual challenge of this server.
 fn is_bad_token(field: &Field, reply: &Reply, what: &str) {
     assert!(matches!(reply.status, 400 | 401), "{what}: {} {}", reply.status, reply.text());
     let challenge = reply.header("www-authenticate").unwrap_or_else(|| panic!("{what}: no challenge"));
@@ -23,7 +23,7 @@ fn encoded(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-/// ATK-52, ATK-54, ATK-55, RS-28, RS-30: nothing but a token that we made, as we made it, opens the door.
+/// ATK-52, ATK-54, ATK-55, RS-28, RS-30: only a token that we issued, unchanged, gives access.
 #[tokio::test]
 async fn a_crafted_token_opens_nothing() {
     let field = Field::start().await;
@@ -114,7 +114,7 @@ async fn a_crafted_token_opens_nothing() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-57, RS-30: a token is taken whole, in its one spelling.
+/// ATK-57, RS-30: a token is accepted only complete and in its one spelling.
 #[tokio::test]
 async fn a_token_in_another_spelling_is_another_token() {
     let field = Field::start().await;
@@ -150,7 +150,8 @@ async fn a_token_in_another_spelling_is_another_token() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-43, ATK-52: of all that the checkpoint gives out only an access token is one, and only its own place takes each.
+/// ATK-43, ATK-52: of everything that the checkpoint issues, only an access token works as one, and each thing works
+/// only in its own place.
 #[tokio::test]
 async fn every_artefact_opens_only_its_own_place() {
     let field = Field::start().await;
@@ -210,7 +211,7 @@ async fn every_artefact_opens_only_its_own_place() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-53, PX-11, PX-12: nothing that a caller shows us goes on, in no header and not in the body.
+/// ATK-53, PX-11, PX-12: no credential of a caller is forwarded, neither in a header nor in the body.
 #[tokio::test]
 async fn nothing_that_a_caller_shows_goes_on() {
     for speaks in [Speaks::Modern, Speaks::Legacy] {
@@ -285,7 +286,7 @@ async fn nothing_that_a_caller_shows_goes_on() {
     }
 }
 
-/// ATK-58, RS-35: a token counts only in its header.
+/// ATK-58, RS-35: a token is read only from its header.
 #[tokio::test]
 async fn a_token_counts_only_in_its_header() {
     let field = Field::start().await;
@@ -328,7 +329,7 @@ async fn a_token_counts_only_in_its_header() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-60: unknown key ids cost nothing but a refusal, and make nobody fetch anything.
+/// ATK-60: a token with an unknown key id is refused without any fetch.
 #[tokio::test]
 async fn unknown_key_ids_are_cheap() {
     let field = Field::start().await;

@@ -1,4 +1,4 @@
-//! Upstreams that would speak for us, lead away, or drown their callers.
+//! Upstreams that try to speak in our name, redirect callers, or flood them.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::field::{Field, OWNER, UP, USER};
 
-/// A call that asks to be told of progress.
+/// A call that asks for progress notifications.
 fn progressing(granted: &Granted) -> Ask {
     let mut body = message("tools/call", json!({ "name": "look", "arguments": {} }));
     body["params"]["_meta"]["progressToken"] = json!("p");
@@ -26,7 +26,7 @@ fn tells_nothing_of(reply: &Reply, words: &[&str]) {
     }
 }
 
-/// ATK-79, PX-13: an upstream's refusal is ours to name, and nothing of its challenge gets to the client.
+/// ATK-79, PX-13: an upstream's refusal becomes our own error, and nothing from its challenge reaches the client.
 #[tokio::test]
 async fn an_upstreams_challenge_is_not_passed_on() {
     let field = Field::start().await;
@@ -69,7 +69,7 @@ async fn an_upstreams_redirect_is_not_followed() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-70, ATK-73, TR-35: a list that arrives where nobody asked for it tells nobody of what is hidden.
+/// ATK-70, ATK-73, TR-35: a list in a place where nobody asked for it does not reveal hidden tools.
 #[tokio::test]
 async fn a_list_on_another_stream_is_not_passed_on() {
     let field = Field::start().await;
@@ -131,8 +131,8 @@ async fn a_list_on_a_standing_stream_is_not_passed_on() {
     assert_eq!(listed.json()["result"]["tools"].as_array().map(Vec::len), Some(2), "{}", listed.text());
 }
 
-/// ATK-68, ATK-94, ATK-93: one event has a bound; beyond it the stream ends with an error, and the process has not
-/// swollen.
+/// ATK-68, ATK-94, ATK-93: the size of an event is bounded; beyond the bound the stream ends with an error, and the
+/// memory of the process has not grown.
 #[tokio::test]
 async fn an_event_has_a_bound() {
     let field = Field::start().await;
@@ -159,7 +159,7 @@ async fn an_event_has_a_bound() {
     field.is_healthy(&granted).await;
 }
 
-/// TR-36, TR-10: events come through as they are made, not when the answer is whole.
+/// TR-36, TR-10: events arrive as they are sent, not when the response is complete.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_come_through_as_they_are_made() {
     let field = Field::start().await;
@@ -181,7 +181,7 @@ async fn events_come_through_as_they_are_made() {
     assert!(messages.iter().any(|message| message["method"] == "notifications/progress"), "{text}");
 }
 
-/// RS-26: an answer that breaks off is an error with the request's id, not a silence and not somebody else's words.
+/// RS-26: a response that breaks off becomes an error with the request's id, not silence and not another caller's data.
 #[tokio::test]
 async fn a_broken_answer_is_an_error() {
     let field = Field::start().await;

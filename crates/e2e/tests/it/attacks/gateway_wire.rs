@@ -1,4 +1,4 @@
-//! Requests that are two, or half of one, or never end.
+//! Requests that look like two, are incomplete, or never end.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn call_of(name: &str) -> Value {
     message("tools/call", json!({ "name": name, "arguments": {} }))
 }
 
-/// The head of an honest call without a length, to be spoilt.
+/// Returns the head of an honest call without a length, to be changed.
 fn head(field: &Field, granted: &Granted) -> String {
     format!(
         "POST {UP} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: look\r\n",
@@ -26,11 +26,11 @@ fn head(field: &Field, granted: &Granted) -> String {
 struct Smuggled {
     what: &'static str,
     bytes: Vec<u8>,
-    /// How many requests of it are honest by anybody's reading.
+    /// How many requests in it are honest for every reader.
     honest: usize,
 }
 
-/// The set: every one hides a call of `wipe` behind a call of `look`.
+/// Returns the attacks: each hides a call of `wipe` behind a call of `look`.
 fn smuggled(field: &Field, granted: &Granted) -> Vec<Smuggled> {
     let body = call_of("look").to_string();
     let hidden_body = call_of("wipe").to_string();
@@ -132,7 +132,8 @@ fn smuggled(field: &Field, granted: &Granted) -> Vec<Smuggled> {
     all
 }
 
-/// ATK-64: whatever a request looks like, the upstream sees at most the one request that was judged, and never the hidden one.
+/// ATK-64: whatever a request looks like, the upstream sees at most the one request that was checked, and never the
+/// hidden one.
 #[tokio::test]
 async fn no_request_is_two() {
     let field = Field::start().await;
@@ -153,14 +154,14 @@ async fn no_request_is_two() {
         assert!(calls.len() <= 1, "{}: {} calls went on", attack.what, calls.len());
         assert!(!text.contains(" 500 "), "{}: {text}", attack.what);
         if attack.honest == 0 && !calls.is_empty() {
-            // One reading only: the answer is to exactly this call, and nothing else was answered with success.
+            // There is one reading only: this call is answered, and no other request succeeds.
             assert!(text.matches("HTTP/1.1 200").count() <= 1, "{}:\n{text}", attack.what);
         }
     }
     field.is_healthy(&granted).await;
 }
 
-/// ATK-64: two callers on one upstream connection do not meet: after a broken exchange the next one is whole.
+/// ATK-64: two callers on one upstream connection do not mix: after a broken exchange the next one is complete.
 #[tokio::test]
 async fn a_broken_exchange_is_not_the_next_ones() {
     let field = Field::start().await;
@@ -175,8 +176,8 @@ async fn a_broken_exchange_is_not_the_next_ones() {
     field.untouched();
 }
 
-/// ATK-68, ATK-93, PX-30: what is too large is refused whole, however it
-/// says how large it is, body and headers alike; what is encoded is not read.
+/// ATK-68, ATK-93, PX-30: a body or headers that are too large are refused as a whole, in whichever way the size is
+/// declared; an encoded body is not read.
 #[tokio::test]
 async fn a_body_is_read_whole_or_not_at_all() {
     let field = Field::start().await;
@@ -196,7 +197,7 @@ async fn a_body_is_read_whole_or_not_at_all() {
     if let Ok(reply) = connection.reply("POST").await {
         assert_eq!(reply.status, 413, "{sent:?}");
     }
-    // The dangerous part after the limit.
+    // The dangerous part comes after the limit.
     let late = format!("{}{}", " ".repeat((4 << 20) + 1), call_of("look"));
     assert_eq!(field.ask(&ask().header("content-type", "application/json").body(late.as_bytes())).await.status, 413);
     for encoding in ["gzip", "br", "zstd", "deflate", "compress", "gzip, gzip", "aws-chunked", "x-gzip"] {
@@ -220,7 +221,7 @@ async fn a_body_is_read_whole_or_not_at_all() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-91: heads, bodies and answers that trickle are ended on time, and honest callers are served meanwhile.
+/// ATK-91: slow heads, bodies and responses are ended in time, and honest callers are served meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_connections_are_ended_on_time() {
     let field = Field::start().await;

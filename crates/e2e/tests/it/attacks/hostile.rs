@@ -1,5 +1,5 @@
-//! A server that a client of ours meets: whatever a test has it answer, on loopback over plain http; and a user with a
-//! browser that goes where it is sent.
+//! A server that our client contacts: it gives whatever response a test chooses, on loopback over plain http. Also a
+//! user with a browser that follows every link.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -31,22 +31,22 @@ impl Came {
         self.body["method"].as_str().unwrap_or_default()
     }
 
-    /// The answer to this request with this result.
+    /// Returns the response to this request with this result.
     pub(crate) fn result(&self, result: &Value) -> Response {
         answer(200, &json!({ "jsonrpc": "2.0", "id": self.body["id"], "result": result }))
     }
 }
 
-/// JSON with a status.
+/// Returns JSON with a status.
 pub(crate) fn answer(status: u16, body: &Value) -> Response {
     with(status, &[("content-type", "application/json")], body.to_string())
 }
 
-/// Anything.
+/// Returns any response.
 pub(crate) fn with(status: u16, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
-        // Bytes above ASCII are obsolete in a header, and sent all the same.
+        // Bytes above ASCII are obsolete in a header, but are sent all the same.
         response = response.header(*name, value.as_bytes());
     }
     response.body(body.into()).unwrap()
@@ -54,7 +54,7 @@ pub(crate) fn with(status: u16, headers: &[(&str, &str)], body: impl Into<Body>)
 
 type Answers = dyn Fn(&Came) -> Option<Response> + Send + Sync;
 
-/// The server; it ends with the test.
+/// The server. It stops with the test.
 pub(crate) struct Hostile {
     pub(crate) origin: String,
     came: Arc<Mutex<Vec<Came>>>,
@@ -85,7 +85,7 @@ async fn serve(
     (shared.answers)(&came).or_else(|| usual(&came)).unwrap_or_else(|| answer(404, &json!({})))
 }
 
-/// What a server and its authorization server answer that lets everybody in.
+/// The usual responses of a server and its authorization server, which accept everybody.
 fn usual(came: &Came) -> Option<Response> {
     let origin = &came.origin;
     let path = came.target.split('?').next().unwrap_or_default();
@@ -120,7 +120,7 @@ fn usual(came: &Came) -> Option<Response> {
 }
 
 impl Hostile {
-    /// Answers as this function says, and as an open house where it says nothing.
+    /// Responds as this function says, and as usual if it returns nothing.
     pub(crate) async fn start(answers: impl Fn(&Came) -> Option<Response> + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -131,18 +131,18 @@ impl Hostile {
         Self { origin, came }
     }
 
-    /// The URL of its MCP endpoint.
+    /// Returns the URL of its MCP endpoint.
     pub(crate) fn url(&self) -> String {
         format!("{}/mcp", self.origin)
     }
 
-    /// What came so far.
+    /// Returns the requests so far.
     pub(crate) fn came(&self) -> Vec<Came> {
         self.came.lock().unwrap().clone()
     }
 }
 
-/// A user whose browser notes each page in a file, and goes there if it is to.
+/// A user whose browser notes each page in a file, and follows it if it is told to.
 pub(crate) struct User {
     pub(crate) client: Outside,
     pub(crate) opened: PathBuf,
@@ -166,25 +166,25 @@ impl User {
         Self { client, opened }
     }
 
-    /// The pages that were opened.
+    /// Returns the pages that were opened.
     pub(crate) fn pages(&self) -> Vec<String> {
         std::fs::read_to_string(&self.opened).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 }
 
-/// One message as a line.
+/// Returns a message as a line.
 pub(crate) fn line(message: &Value) -> String {
     format!("{message}\n")
 }
 
-/// The handshake of a client, as two lines.
+/// Returns the handshake of a client, as two lines.
 pub(crate) fn hello() -> String {
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": { "elicitation": { "url": {} } }, "clientInfo": { "name": "attacks", "version": "1" } });
     line(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }))
         + &line(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }))
 }
 
-/// A call of a tool, as a line.
+/// Returns a call of a tool, as a line.
 pub(crate) fn call(id: usize, tool: &str) -> String {
     line(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": tool, "arguments": {} } }))
 }

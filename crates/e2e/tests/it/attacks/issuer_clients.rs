@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::field::{Field, UP};
 
-/// More registrations than one address may make in a minute are spread over several checkpoints.
+/// The number of registrations in one checkpoint: one address may register only so many clients in a minute.
 const PER_FIELD: usize = 28;
 
 async fn register(field: &Field, metadata: &Value) -> Reply {
     field.ask(&Ask::post("/oauth/register").json(metadata)).await
 }
 
-/// ATK-03: no scheme that runs, reads or can be claimed by anybody gets in by any field.
+/// ATK-03: no dangerous URI scheme is accepted in any field: none that executes, reads, or can be claimed by everybody.
 #[tokio::test]
 async fn a_dangerous_scheme_gets_in_nowhere() {
     let schemes = [
@@ -67,7 +67,7 @@ async fn a_dangerous_scheme_gets_in_nowhere() {
     }
 }
 
-/// ATK-23: registration can be closed, and then there is neither an endpoint nor a word of one.
+/// ATK-23: if registration is closed, there is no registration endpoint, and nothing mentions one.
 #[tokio::test]
 async fn a_closed_registration_is_not_there() {
     let field = Field::before(Speaks::Modern, "[clients]\nregistration = false\nmetadata_documents = false\n").await;
@@ -82,7 +82,8 @@ async fn a_closed_registration_is_not_there() {
     field.confidential("https://backend.example/cb").await;
 }
 
-/// ATK-24: one address registers so many a minute and no more, each is small, and others still work.
+/// ATK-24: one address can register a bounded number of clients a minute, each is small, and other addresses can still
+/// register.
 #[tokio::test]
 async fn a_flood_of_registrations_is_dammed() {
     let mut field = Field::start().await;
@@ -96,14 +97,14 @@ async fn a_flood_of_registrations_is_dammed() {
     assert!(statuses.ends_with(&[429]), "{statuses:?}");
     let granted = honest.be_granted(&field.resource(UP), "mcp:read", super::field::OWNER, super::field::PASSWORD).await;
     field.is_healthy(&granted).await;
-    // Writing down each request of a flood would help it: their number is on record, at the latest at the end.
+    // Single requests of a flood are not recorded. Their number is, at the latest when the process ends.
     field.checkpoint = field.checkpoint.restart().await;
     let refused = |event: &serde_json::Value| event["kind"] == "refusals" && event["what"] == "client_refused";
     let sum = field.recorded("the number of refusals", refused).await;
     assert_eq!(sum["event"]["count"].as_u64(), Some(120 - made as u64));
 }
 
-/// ATK-24, ATK-93: what is large, deep or many is refused before it is kept.
+/// ATK-24, ATK-93: a registration that is large, deeply nested or has many entries is refused before it is stored.
 #[tokio::test]
 async fn an_oversized_registration_is_refused() {
     let field = Field::start().await;
@@ -137,8 +138,8 @@ async fn an_oversized_registration_is_refused() {
     field.lets_in().await;
 }
 
-/// ATK-25, ATK-28, AS-01, AS-44, AS-48, AS-61, ATK-41, ATK-42, ATK-44: of what a client says of itself only a short
-/// list counts, and nothing of it is ever fetched.
+/// ATK-25, ATK-28, AS-01, AS-44, AS-48, AS-61, ATK-41, ATK-42, ATK-44: only a short list of the metadata that a client
+/// registers has an effect, and no URL in it is ever fetched.
 #[tokio::test]
 async fn what_a_client_says_of_itself_gives_it_nothing() {
     let field = Field::start().await;
@@ -179,7 +180,7 @@ async fn what_a_client_says_of_itself_gives_it_nothing() {
         assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("unsupported_grant_type")), "{grant}");
         assert_eq!(field.record_of(&reply).await["act"], "token_refused");
     }
-    // An exchange is offered, but only for a token of ours, and never because a client asked to have it.
+    // Token exchange is offered, but only for our own tokens, and not because a client's registration asks for it.
     let exchange = client
         .refreshing("x")
         .set("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange")
@@ -201,7 +202,8 @@ async fn what_a_client_says_of_itself_gives_it_nothing() {
     assert_eq!(canary.visits(), Vec::<String>::new());
 }
 
-/// ATK-26, ATK-41, ATK-42, ATK-44, ATK-45, ATK-49, ATK-97: what is not offered is not there, at no spelling of its usual path.
+/// ATK-26, ATK-41, ATK-42, ATK-44, ATK-45, ATK-49, ATK-97: endpoints that are not offered do not exist, at any spelling
+/// of their usual path.
 #[tokio::test]
 async fn what_is_not_offered_is_not_there() {
     let field = Field::start().await;
@@ -265,11 +267,11 @@ async fn what_is_not_offered_is_not_there() {
     field.lets_in().await;
 }
 
-/// ATK-27: whatever stands in `Authorization` is read or refused; nothing of it ends the process.
+/// ATK-27: any `Authorization` header is either read or refused; none causes a server error.
 #[tokio::test]
 async fn no_authorization_header_is_a_server_error() {
     let field = Field::start().await;
-    // Junk uses up the registrations of this address.
+    // The invalid requests use up the registrations of this address.
     let granted = field.granted(super::field::OWNER, "mcp:read").await;
     let pid = field.checkpoint.process().pid();
     let mut values: Vec<Vec<u8>> = [

@@ -1,4 +1,4 @@
-//! Codes in the wrong hands, used twice, or spoilt.
+//! Codes that are stolen, used twice, or damaged.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ fn is_error(reply: &Reply, status: u16, error: &str) {
     assert_eq!((reply.status, reply.json()["error"].as_str()), (status, Some(error)), "{}", reply.text());
 }
 
-/// The grant's tokens are dead: within a second, at every surface; and once they are, nothing gets through.
+/// Checks that the grant's tokens stop working everywhere within a second, and that no call gets through after that.
 async fn is_dead(field: &Field, granted: &Granted) {
     let ask = async || field.ask(&tool(UP, &granted.access, "look")).await.status;
     within(Duration::from_secs(1), "the access token is dead", async || (ask().await == 401).then_some(())).await;
-    // Until the news had arrived the token was good, and its calls went through.
+    // Until the revocation took effect, the token was valid, and its calls went through.
     field.upstream.forget();
     assert_eq!(ask().await, 401);
     field.untouched();
     is_error(&granted.client.token(&granted.client.refreshing(&granted.refresh)).await, 400, "invalid_grant");
 }
 
-/// ATK-17: what one client was given is worth nothing to another, and stays worth something to the first.
+/// ATK-17: a code or token of one client is worthless to another, and stays valid for the first.
 #[tokio::test]
 async fn a_code_or_refresh_token_of_one_client_is_worthless_to_another() {
     let field = Field::start().await;
@@ -46,7 +46,7 @@ async fn a_code_or_refresh_token_of_one_client_is_worthless_to_another() {
     field.is_healthy(&next).await;
 }
 
-/// ATK-18, AS-21: of many redemptions at one moment one succeeds.
+/// ATK-18, AS-21: of many simultaneous redemptions of a code, one succeeds.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_redemptions_at_once_one_succeeds() {
     let field = Field::start().await;
@@ -74,7 +74,7 @@ async fn of_many_redemptions_at_once_one_succeeds() {
     field.lets_in().await;
 }
 
-/// ATK-19, AS-21: a code that comes back takes everything with it that it became.
+/// ATK-19, AS-21: if a code is used a second time, everything that was issued for it ends.
 #[tokio::test]
 async fn a_replayed_code_ends_what_it_became() {
     let field = Field::start().await;
@@ -89,7 +89,7 @@ async fn a_replayed_code_ends_what_it_became() {
     field.lets_in().await;
 }
 
-/// ATK-20: a code that was only almost right, or shown by somebody else, ends nothing.
+/// ATK-20: a code that is almost right, or comes from another client, ends nothing.
 #[tokio::test]
 async fn a_forged_replay_ends_nothing() {
     let field = Field::start().await;
@@ -113,7 +113,7 @@ async fn a_forged_replay_ends_nothing() {
     client.granted(&client.token(&client.refreshing(&granted.refresh)).await);
 }
 
-/// ATK-21, AS-10: what fails spends nothing; only too many wrong verifiers end a code.
+/// ATK-21, AS-10: a failing request does not use up the code; only too many wrong verifiers end it.
 #[tokio::test]
 async fn a_failing_request_does_not_spend_the_code() {
     let field = Field::start().await;
@@ -143,13 +143,13 @@ async fn a_failing_request_does_not_spend_the_code() {
     field.lets_in().await;
 }
 
-/// ATK-22: a code taken from one flow does not fit into another.
+/// ATK-22: a code that was taken from one login cannot be used in another.
 #[tokio::test]
 async fn a_stolen_code_does_not_fit_into_another_flow() {
     let field = Field::start().await;
     let client = field.client().await;
     let stolen = client.code(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
-    // The thief has a flow of its own at the same public client, and so a verifier of its own.
+    // The thief has a login at the same public client, and so a verifier for it.
     for verifier in [OTHER_VERIFIER, "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXK"] {
         let reply = client.token(&client.redemption(&stolen).set("code_verifier", verifier)).await;
         is_error(&reply, 400, "invalid_grant");
@@ -159,8 +159,8 @@ async fn a_stolen_code_does_not_fit_into_another_flow() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-33: a client proves itself by what it registered, once, and strictly written. A secret may stand in the header or in
-/// the body: PyPI `mcp` 2.3.0 puts it into the body whatever was registered.
+/// ATK-33: a client authenticates with the method that it registered, once, and in strict syntax. A secret may be in
+/// the header or in the body: PyPI `mcp` 2.3.0 puts it into the body whatever was registered.
 #[tokio::test]
 async fn a_client_proves_itself_by_its_own_method_alone() {
     let field = Field::start().await;
@@ -203,7 +203,7 @@ async fn a_client_proves_itself_by_its_own_method_alone() {
         assert!(reply.header("www-authenticate").is_some_and(|value| value.starts_with("Basic")), "{reply:?}");
     }
     field.noted("token_refused").await;
-    // A public client has nothing to prove and may not pretend.
+    // A public client has no secret, and must not send one.
     let public = Client::register(field.base_url(), "Public", REDIRECT).await;
     let its = public.code(&field.resource(UP), "mcp:read", OWNER, PASSWORD).await;
     let pretending = field.ask(&public.redemption(&its).set("client_secret", "x").post("/oauth/token")).await;

@@ -1,4 +1,4 @@
-//! Clients that are the URL of a document: hostile documents, hostile hosts, hostile addresses.
+//! Clients whose identifier is the URL of a metadata document: hostile documents, hosts and addresses.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -28,7 +28,8 @@ async fn with_documents() -> (Field, Documents) {
     (field, documents)
 }
 
-/// Asks for a code as this client. Each request comes from somebody else: what one address makes us fetch is bounded.
+/// Requests a code as this client. Each request comes from another address, because the fetches that one address causes
+/// are bounded.
 async fn authorize(field: &Field, id: &str) -> Reply {
     static CALLERS: AtomicU8 = AtomicU8::new(2);
     let caller = IpAddr::from([127, 0, 0, CALLERS.fetch_add(1, Ordering::Relaxed)]);
@@ -41,8 +42,8 @@ fn is_refused(reply: &Reply, what: &str) {
     assert_eq!((reply.status, reply.header("location")), (400, None), "{what}: {}", reply.text());
 }
 
-/// AS-25, ATK-07, AS-22, AS-24: an honest document makes a client, shown by its host; on loopback it is asked for
-/// each time.
+/// AS-25, ATK-07, AS-22, AS-24: an honest document makes a client, which is shown with its host; for a redirect to
+/// loopback, the person is asked every time.
 #[tokio::test]
 async fn an_honest_document_makes_a_client() {
     let (field, documents) = with_documents().await;
@@ -60,8 +61,8 @@ async fn an_honest_document_makes_a_client() {
     assert_eq!(documents.fetched().len(), 1, "it was kept");
 }
 
-/// ATK-31, AS-27, AS-25, AS-29: only a document that speaks for the very URL it was fetched from, and no redirect on
-/// the way.
+/// ATK-31, AS-27, AS-25, AS-29: a document counts only if it names exactly the URL from which it was fetched, without a
+/// redirect.
 #[tokio::test]
 async fn a_document_cannot_lend_its_identity() {
     let (field, documents) = with_documents().await;
@@ -112,7 +113,7 @@ async fn a_document_cannot_lend_its_identity() {
     assert_eq!(authorize(&field, &famous).await.status, 303);
 }
 
-/// ATK-32, AS-32, AS-33, AS-27, AS-29: a document is small, quick, plain JSON, and holds no secret.
+/// ATK-32, AS-32, AS-33, AS-27, AS-29: a document has to be small, fast, plain JSON, and without a secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_document_is_given_up() {
     let (field, documents) = with_documents().await;
@@ -158,13 +159,13 @@ async fn a_hostile_document_is_given_up() {
         assert!(begun.elapsed() < Duration::from_secs(15), "{path} took {:?}", begun.elapsed());
     }
     field.noted("authorization_refused").await;
-    // A failure is not kept: once the document is good, so is the client.
+    // A failure is not cached: when the document is good, the client is too.
     documents.put("/large", Page::json(&honest("/large")));
     assert_eq!(authorize(&field, &documents.url("/large")).await.status, 303);
     field.lets_in().await;
 }
 
-/// ATK-01, AS-28: a redirect that the document does not list is nobody's.
+/// ATK-01, AS-28: a redirect URI that the document does not list is refused.
 #[tokio::test]
 async fn a_redirect_that_the_document_does_not_list_is_refused() {
     let (field, documents) = with_documents().await;
@@ -174,7 +175,7 @@ async fn a_redirect_that_the_document_does_not_list_is_refused() {
     field.lets_in().await;
 }
 
-/// ATK-29: the fetches for one host have a budget, whoever asks for them; who exceeds it takes nothing from others.
+/// ATK-29: the fetches from one host are bounded, whoever causes them; exceeding the bound does not affect other hosts.
 #[tokio::test]
 async fn documents_of_one_host_are_fetched_so_often_and_no_more() {
     let (field, documents) = with_documents().await;
@@ -182,13 +183,13 @@ async fn documents_of_one_host_are_fetched_so_often_and_no_more() {
         is_refused(&authorize(&field, &documents.url(&format!("/{at}"))).await, "nothing there");
     }
     let fetched = documents.fetched().len();
-    // Sixty a minute, and what comes due while the test runs.
+    // Sixty a minute, and those that become available while the test runs.
     assert!((1..=75).contains(&fetched), "{fetched} fetches");
     field.lets_in().await;
 }
 
-/// ATK-28, ATK-29, AS-31, PX-16, AS-26: no address of the inside is ever connected to, and nothing tells one from
-/// another.
+/// ATK-28, ATK-29, AS-31, PX-16, AS-26: no internal address is ever connected to, and the responses do not show which
+/// address it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_identifier_makes_us_call_the_inside() {
     let field = Field::start().await;
@@ -259,7 +260,8 @@ async fn no_identifier_makes_us_call_the_inside() {
     field.lets_in().await;
 }
 
-/// ATK-30: a name that stands for a public and an internal address is not called at all; nor is one of ours, under TLS or not.
+/// ATK-30: a name that resolves to a public and an internal address is never called; nor is a loopback address, with or
+/// without TLS.
 #[tokio::test]
 async fn an_allowed_network_is_all_that_is_allowed() {
     let documents = Documents::start().await.unwrap();
@@ -267,7 +269,7 @@ async fn an_allowed_network_is_all_that_is_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, &documents.certificate.cert).unwrap();
-    // The operator allows a company's network; loopback is not in it.
+    // The operator permits a company's network; loopback is not in it.
     let field = Field::before(
         Speaks::Modern,
         &format!("[outbound]\nca_file = \"{}\"\nallow_private = [\"10.0.0.0/8\"]\n", ca.display()),

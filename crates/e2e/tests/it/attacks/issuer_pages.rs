@@ -1,4 +1,4 @@
-//! Pages that people see: what is on them, who may press their buttons, what is remembered of an answer.
+//! Pages for people: their content, who may press their buttons, and what is remembered of a decision.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::field::{Field, OTHER, OWNER, PASSWORD, UP, USER};
 
-/// ATK-07, AS-36: whoever answers on loopback could be anybody, so the person is asked again, and warned.
+/// ATK-07, AS-36: any program may listen on loopback, so the person is asked every time, and warned.
 #[tokio::test]
 async fn a_program_on_loopback_is_always_asked_for_again() {
     let field = Field::start().await;
@@ -31,7 +31,7 @@ async fn a_program_on_loopback_is_always_asked_for_again() {
     field.lets_in().await;
 }
 
-/// Every page that somebody can be sent to, signed in and not, good and bad.
+/// Returns every page that somebody can be sent to, signed in and not, with valid and invalid requests.
 async fn pages(field: &Field) -> Vec<Reply> {
     let client = field.client().await;
     let link = client.link(&client.wish(&field.resource(UP), "mcp:read"));
@@ -48,7 +48,7 @@ async fn pages(field: &Field) -> Vec<Reply> {
     all
 }
 
-/// Our one script, as it stands on a page, and the page without it.
+/// Returns our only script as it is on a page, and the page without it.
 fn script(page: &str) -> (Option<String>, String) {
     let Some((before, rest)) = page.split_once("<script data-base=\"\" ") else { return (None, page.to_owned()) };
     let (element, after) = rest.split_once("</script>").expect("the script ends");
@@ -56,8 +56,8 @@ fn script(page: &str) -> (Option<String>, String) {
     (Some(text.to_owned()), format!("{before}{after}"))
 }
 
-/// ATK-08, ATK-09, PX-05: no page can be framed, leaks where it was, loads anything foreign or runs a script, but for the
-/// one that finds the door (ATK-142): the policy lets that text run and no other, on the pages that have it.
+/// ATK-08, ATK-09, PX-05: no page can be framed, reveals its URL, loads foreign content or runs a script, except the
+/// one that finds the door (ATK-142): the policy allows exactly that script, on the pages that contain it.
 #[tokio::test]
 async fn every_page_keeps_to_itself() {
     let field = Field::start().await;
@@ -95,7 +95,7 @@ async fn every_page_keeps_to_itself() {
     }
 }
 
-/// ATK-08: after a form nothing is sent on with the form's content.
+/// ATK-08: after a form, the browser is never redirected with the form's content.
 #[tokio::test]
 async fn a_form_is_never_replayed_to_the_client() {
     let field = Field::start().await;
@@ -120,7 +120,7 @@ async fn a_form_is_never_replayed_to_the_client() {
     assert_eq!(posted, 3, "client page, login, grant page");
 }
 
-/// ATK-09, ATK-10: approving is never a GET.
+/// ATK-09, ATK-10: a GET never approves anything.
 #[tokio::test]
 async fn nothing_is_approved_by_a_get() {
     let field = Field::start().await;
@@ -146,7 +146,7 @@ async fn grant_page(field: &Field, browser: &mut Browser) -> (Client, Page) {
     (client, page)
 }
 
-/// ATK-10, PX-04: a form counts only from our own page, in the browser, the session and the request it was made for.
+/// ATK-10, PX-04: a form is accepted only from our own page, in the browser, session and request for which it was made.
 #[tokio::test]
 async fn a_form_counts_only_where_it_was_made() {
     let field = Field::start().await;
@@ -154,7 +154,7 @@ async fn a_form_counts_only_where_it_was_made() {
     let (_, page) = grant_page(&field, &mut victim).await;
     let form = page.form().unwrap().press("approve");
     let pairs: Vec<(&str, &str)> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    // From a page of somebody else's, with everything stolen.
+    // From a page of another site, with all values stolen.
     for (name, value) in [
         ("origin", "https://m.test"),
         ("origin", "null"),
@@ -164,13 +164,13 @@ async fn a_form_counts_only_where_it_was_made() {
         let reply = victim.send(Ask::post(&form.action).header(name, value).form(&pairs)).await;
         assert_eq!((reply.status, reply.header("location")), (403, None), "{name}: {value}");
     }
-    // Without the value, with another's, with another flow's.
+    // Without the value, with that of another browser, and with that of another request.
     let (_, second) = grant_page(&field, &mut victim).await;
     for csrf in ["", "guess", second.form().unwrap().value("csrf")] {
         let reply = victim.post(&form.clone().fill("csrf", csrf)).await;
         assert_eq!((reply.status, reply.header("location")), (403, None), "{csrf}");
     }
-    // In another browser, also of the same user, also without a session.
+    // In another browser, also with the same user, also without a session.
     let mut other = Browser::new(field.base_url());
     let (_, _) = grant_page(&field, &mut other).await;
     let mut nobody = Browser::new(field.base_url());
@@ -184,7 +184,7 @@ async fn a_form_counts_only_where_it_was_made() {
     assert!(code_in(&to).is_some());
 }
 
-/// ATK-10: nobody is logged in or out by somebody else's page, and a login makes a new session.
+/// ATK-10: another site's page cannot sign anybody in or out, and each sign-in creates a new session.
 #[tokio::test]
 async fn nobody_is_logged_in_by_a_foreign_page() {
     let field = Field::start().await;
@@ -207,7 +207,7 @@ async fn nobody_is_logged_in_by_a_foreign_page() {
     assert_eq!((out.status, victim.cookies()), (403, after));
 }
 
-/// ATK-10, PX-06: cookies carry what protects them, and a cookie that somebody tossed in beside ours counts for nothing.
+/// ATK-10, PX-06: cookies have their protective attributes, and a cookie that somebody added beside ours has no effect.
 #[tokio::test]
 async fn a_session_cookie_is_protected_and_alone() {
     let field = Field::start().await;
@@ -237,7 +237,7 @@ async fn a_session_cookie_is_protected_and_alone() {
     assert!(!tossed.text().contains(OWNER), "two of one name are none");
 }
 
-/// ATK-11, ATK-03, PX-03: whatever a client calls itself, it is text, and nobody's browser is made to fetch anything.
+/// ATK-11, ATK-03, PX-03: whatever a client's name contains is shown as text, and makes no browser fetch anything.
 #[tokio::test]
 async fn a_client_cannot_dress_up_the_consent_page() {
     let field = Field::start().await;
@@ -287,7 +287,7 @@ async fn a_client_cannot_dress_up_the_consent_page() {
     assert_eq!(canary.visits(), Vec::<String>::new());
 }
 
-/// ATK-13, RS-12: no header of a request decides what we say of ourselves.
+/// ATK-13, RS-12: no request header changes the URLs that we name as our own.
 #[tokio::test]
 async fn no_header_changes_who_we_are() {
     let field = Field::start().await;
@@ -337,7 +337,7 @@ async fn no_header_changes_who_we_are() {
     field.lets_in().await;
 }
 
-/// ATK-14: a yes is remembered for exactly what it was said to, and only for a client that proves who it is.
+/// ATK-14: an approval is remembered exactly as it was given, and only for a client that proves its identity.
 #[tokio::test]
 async fn a_yes_is_remembered_for_nothing_else() {
     let field = Field::start().await;
@@ -363,7 +363,7 @@ async fn a_yes_is_remembered_for_nothing_else() {
         let Landing::Page(page) = browser.open(&link).await else { panic!("another {what} was not asked for") };
         assert!(page.form().is_some(), "{what}");
     }
-    // Another person, in the same browser or another, is asked too.
+    // Another person is asked too, in the same browser or in another.
     let mut other = Browser::new(field.base_url());
     let page = other.to_grant_page(&client.link(&wish), USER, PASSWORD).await;
     assert!(page.reply.text().contains(USER));

@@ -1,4 +1,4 @@
-//! Authorization requests that are not what they seem.
+//! Authorization requests that are manipulated.
 
 use std::collections::BTreeSet;
 
@@ -13,19 +13,19 @@ async fn authorize(field: &Field, wish: &Parameters) -> Reply {
     field.ask(&Ask::get(&format!("/oauth/authorize?{}", wish.text()))).await
 }
 
-/// A refusal before the redirect is proven: a page here, and nobody is sent anywhere.
+/// Checks for a refusal before the redirect URI is verified: a page of ours, without a redirect.
 fn is_local_refusal(reply: &Reply, what: &str) {
     assert!((400..500).contains(&reply.status), "{what}: {}", reply.status);
     assert_eq!(reply.header("location"), None, "{what}");
     assert!(!reply.text().contains("code="), "{what}");
 }
 
-/// Whether a request was accepted: the browser goes to the consent page of ours.
+/// Whether a request was accepted: the browser is redirected to our consent page.
 fn is_accepted(reply: &Reply) -> bool {
     reply.status == 303 && reply.header("location").is_some_and(|to| to.contains("/consent/"))
 }
 
-/// ATK-01, AS-09: a foreign redirect gets a page of ours, before any consent page or redirect.
+/// ATK-01, AS-09: a foreign redirect URI leads to an error page of ours, before any consent page or redirect.
 #[tokio::test]
 async fn a_foreign_redirect_is_refused_on_a_page_of_ours() {
     let field = Field::start().await;
@@ -49,7 +49,7 @@ async fn a_foreign_redirect_is_refused_on_a_page_of_ours() {
     field.lets_in().await;
 }
 
-/// Spellings that a loose matcher takes for `uri`.
+/// Returns spellings that a careless comparison takes for `uri`.
 fn mutants(uri: &str) -> BTreeSet<String> {
     let (scheme, rest) = uri.split_once("://").unwrap();
     let (authority, path) = rest.split_at(rest.find('/').unwrap());
@@ -123,7 +123,7 @@ fn mutants(uri: &str) -> BTreeSet<String> {
     found
 }
 
-/// Sends every mutant; each address has a budget of authorization requests, so every URI gets its own checkpoint.
+/// Sends every mutant. The authorization requests of one address are bounded, so every URI gets its own checkpoint.
 async fn refuses_mutants_of(uri: &str) {
     let field = Field::start().await;
     let client = Client::register(field.base_url(), "One", uri).await;
@@ -149,19 +149,19 @@ async fn refuses_mutants_of(uri: &str) {
     assert!(is_accepted(&authorize(&field, &wish).await), "the registered one is accepted");
 }
 
-/// ATK-02, AS-09: a redirect is the registered one byte for byte.
+/// ATK-02, AS-09: a redirect URI must equal the registered one byte for byte.
 #[tokio::test]
 async fn only_the_exact_redirect_is_accepted() {
     refuses_mutants_of("https://app.example/callback").await;
 }
 
-/// ATK-02, AS-09, AS-10: of a loopback redirect only the port may differ.
+/// ATK-02, AS-09, AS-10: for a loopback redirect URI, only the port may differ.
 #[tokio::test]
 async fn a_loopback_redirect_is_exact_but_for_its_port() {
     refuses_mutants_of(REDIRECT).await;
 }
 
-/// ATK-02, AS-10: what may differ does.
+/// ATK-02, AS-10: the port of a loopback redirect URI may differ.
 #[tokio::test]
 async fn the_port_of_a_loopback_redirect_is_the_clients_to_choose() {
     let field = Field::start().await;
@@ -183,7 +183,7 @@ async fn the_port_of_a_loopback_redirect_is_the_clients_to_choose() {
     field.lets_in().await;
 }
 
-/// ATK-04, AS-11: nobody is bounced off this site by an error of a client that nobody vouches for.
+/// ATK-04, AS-11: an error never redirects to a client that the operator did not register.
 #[tokio::test]
 async fn an_error_does_not_bounce_anybody_to_a_stranger() {
     let field = Field::start().await;
@@ -205,7 +205,7 @@ async fn an_error_does_not_bounce_anybody_to_a_stranger() {
     field.lets_in().await;
 }
 
-/// ATK-05: no parameter counts twice, wherever it stands.
+/// ATK-05: a parameter that occurs twice is refused, wherever it is.
 #[tokio::test]
 async fn a_repeated_parameter_is_refused_everywhere() {
     let field = Field::start().await;
@@ -229,7 +229,7 @@ async fn a_repeated_parameter_is_refused_everywhere() {
             assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("invalid_request")), "{name} twice");
         }
     }
-    // A POST takes its parameters from the body alone.
+    // A POST takes its parameters only from the body.
     let both = field.ask(&redemption.post(&format!("/oauth/token?{}", redemption.text()))).await;
     assert_eq!((both.status, both.json()["error"].as_str()), (400, Some("invalid_request")));
     let revocation = Parameters(vec![
@@ -242,7 +242,7 @@ async fn a_repeated_parameter_is_refused_everywhere() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-05: a redirect whose query already says what only an answer may say cannot be registered.
+/// ATK-05: a redirect URI whose query contains a parameter of answers cannot be registered.
 #[tokio::test]
 async fn a_redirect_that_answers_itself_cannot_be_registered() {
     let field = Field::start().await;
@@ -255,7 +255,8 @@ async fn a_redirect_that_answers_itself_cannot_be_registered() {
     field.lets_in().await;
 }
 
-/// ATK-06, ATK-46, ATK-45: only `code`, only in the query; request objects and other modes do not exist.
+/// ATK-06, ATK-46, ATK-45: only `code` is supported, only in the query; request objects and other response modes do not
+/// exist.
 #[tokio::test]
 async fn only_a_code_in_the_query_can_be_asked_for() {
     let field = Field::start().await;
@@ -283,7 +284,7 @@ async fn only_a_code_in_the_query_can_be_asked_for() {
     bent.push(("invalid_request", wish.clone().set("request_uri", "urn:ietf:params:oauth:request_uri:x")));
     for (error, wish) in bent {
         let reply = authorize(&field, &wish).await;
-        // The operator vouches for this client, so it is told; in the query, with `iss`, and without a token.
+        // The operator registered this client, so it gets the error: in the query, with `iss`, and without a token.
         let to = reply.header("location").unwrap_or_else(|| panic!("{wish:?}: {} {}", reply.status, reply.text()));
         assert_eq!(answer_in(to, "error").as_deref(), Some(error), "{to}");
         assert_eq!(answer_in(to, "iss").as_deref(), Some(field.base_url()));
@@ -293,7 +294,7 @@ async fn only_a_code_in_the_query_can_be_asked_for() {
     field.lets_in().await;
 }
 
-/// ATK-06: what was accepted cannot be changed on the way: nothing of it is in the pages' fields.
+/// ATK-06: an accepted request cannot be changed on the way: the pages' fields contain no part of it.
 #[tokio::test]
 async fn an_accepted_request_cannot_be_changed_on_the_way() {
     let field = Field::start().await;
@@ -322,7 +323,7 @@ async fn an_accepted_request_cannot_be_changed_on_the_way() {
     field.lets_in().await;
 }
 
-/// ATK-12, AS-18, RS-12, AS-03, AS-19: every answer to a client says who gives it, exactly as the metadata does.
+/// ATK-12, AS-18, RS-12, AS-03, AS-19: every answer to a client names its issuer, exactly as the metadata do.
 #[tokio::test]
 async fn every_answer_says_who_gives_it() {
     let field = Field::start().await;
@@ -344,7 +345,7 @@ async fn every_answer_says_who_gives_it() {
     field.noted("consent_denied").await;
 }
 
-/// ATK-15, AS-06: a request without a challenge, and one whose verifier is absent or wrong, come to nothing.
+/// ATK-15, AS-06: a request without a challenge fails, and so does an exchange whose verifier is missing or wrong.
 #[tokio::test]
 async fn a_challenge_and_its_verifier_belong_together() {
     let field = Field::start().await;
@@ -382,7 +383,7 @@ async fn a_challenge_and_its_verifier_belong_together() {
     }
 }
 
-/// ATK-16, AS-05: `S256` and nothing that looks like it; the metadata says the same.
+/// ATK-16, AS-05: only `S256` is accepted, and nothing similar; the metadata say the same.
 #[tokio::test]
 async fn no_other_challenge_method_is_taken() {
     let field = Field::start().await;

@@ -1,4 +1,4 @@
-//! Refresh, audience, revocation, and what may be kept or read by whom.
+//! Refresh, audience, revocation, and who may cache or read responses.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn refresh(granted: &Granted) -> Reply {
     granted.client.token(&granted.client.refreshing(&granted.refresh)).await
 }
 
-/// ATK-36, AS-13: an ancestor that comes back ends the whole family, access tokens included.
+/// ATK-36, AS-13: if a replaced refresh token is used again, the whole family ends, access tokens included.
 #[tokio::test]
 async fn an_old_refresh_token_ends_the_family() {
     let field = Field::start().await;
@@ -47,7 +47,8 @@ async fn an_old_refresh_token_ends_the_family() {
     field.lets_in().await;
 }
 
-/// ATK-36, AS-13: whoever lost the answer may ask again for a moment, and gets the same successor, not a second one.
+/// ATK-36, AS-13: a client that lost the response may ask again for a short time. It gets the same successor, not a
+/// second one.
 #[tokio::test]
 async fn a_lost_answer_can_be_asked_for_again() {
     let field = Field::start().await;
@@ -57,12 +58,12 @@ async fn a_lost_answer_can_be_asked_for_again() {
     assert_eq!(first.refresh, again.refresh);
     let next = first.client.granted(&refresh(&first).await);
     field.is_healthy(&next).await;
-    // Once the successor was used, the window is closed.
+    // When the successor has been used, this is no longer possible.
     is_error(&refresh(&granted).await, "invalid_grant");
     is_error(&refresh(&next).await, "invalid_grant");
 }
 
-/// ATK-37, AS-13: of many refreshes at one moment all that succeed get the same successor.
+/// ATK-37, AS-13: of many simultaneous refreshes, all that succeed get the same successor.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_refreshes_at_once_have_one_successor() {
     let field = Field::start().await;
@@ -87,7 +88,7 @@ async fn many_refreshes_at_once_have_one_successor() {
     field.is_healthy(&newest).await;
 }
 
-/// ATK-39, AS-15: a refresh never gives more than was granted, and a refused one spends nothing.
+/// ATK-39, AS-15: a refresh never gives more than was granted, and a refused one uses nothing up.
 #[tokio::test]
 async fn a_refresh_never_widens() {
     let field = Field::start().await;
@@ -111,13 +112,13 @@ async fn a_refresh_never_widens() {
     field.is_healthy(&next).await;
 }
 
-/// ATK-40, ATK-52, RS-28, RS-29: a token is for one server, and for no other spelling of it.
+/// ATK-40, ATK-52, RS-28, RS-29: a token is valid at one server, and not for another spelling of its URL.
 #[tokio::test]
 async fn a_token_is_for_one_server() {
     let field = Field::start().await;
     let granted = field.granted(OWNER, "mcp:read").await;
     assert_eq!(granted.claim("aud"), serde_json::json!(field.resource(UP)));
-    // A slash at the end is the same server, and no way to another.
+    // A slash at the end is the same server, and does not lead to another.
     for other in [OTHER.to_owned(), format!("{OTHER}/")] {
         assert_eq!(field.ask(&tool(&other, &granted.access, "look")).await.status, 401, "{other}");
     }
@@ -130,7 +131,7 @@ async fn a_token_is_for_one_server() {
     }
     field.untouched();
     field.rejected("token_invalid").await;
-    // More than one server is mounted, so one has to be named, and exactly one.
+    // There are several servers, so exactly one has to be named.
     let wish = granted.client.wish(&field.resource(UP), "mcp:read");
     let bent = [
         wish.clone().without("resource"),
@@ -148,7 +149,7 @@ async fn a_token_is_for_one_server() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-49: a client ends its own grants and nobody else's, and learns nothing of them.
+/// ATK-49: a client can end its own grants and no others, and learns nothing about others.
 #[tokio::test]
 async fn a_client_revokes_only_what_is_its_own() {
     let field = Field::start().await;
@@ -173,7 +174,7 @@ async fn a_client_revokes_only_what_is_its_own() {
     field.lets_in().await;
 }
 
-/// ATK-50, AS-20: no answer with a credential in it may be kept, and no suffix makes one out of a path.
+/// ATK-50, AS-20: a response with a credential must not be cached, and no suffix on a path makes one cacheable.
 #[tokio::test]
 async fn no_answer_with_a_credential_may_be_kept() {
     let field = Field::start().await;
@@ -213,7 +214,8 @@ async fn no_answer_with_a_credential_may_be_kept() {
     field.is_healthy(&client.granted(&good)).await;
 }
 
-/// ATK-51: pages may read what is public and what needs no cookie; never with the browser's credentials.
+/// ATK-51: pages of other origins may read public endpoints and those that use no cookie, but never with the browser's
+/// credentials.
 #[tokio::test]
 async fn no_page_reads_with_somebody_elses_cookies() {
     let field = Field::start().await;

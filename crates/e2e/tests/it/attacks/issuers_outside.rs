@@ -1,5 +1,5 @@
-//! What our client meets outside: authorization servers as strangers run them, each with two MCP servers, and the browser
-//! of a person, or of somebody else, who follows links and keeps cookies.
+//! The surroundings of our client: authorization servers of strangers, each with two MCP servers, and the browser of a
+//! person, or of somebody else, which follows links and keeps cookies.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,29 +17,29 @@ use sekisho_e2e::harness::{Outside, wait};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-/// What a stranger's authorization server is like. It says yes to everybody at once.
+/// The behaviour of a stranger's authorization server. It approves every request at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Manner {
-    /// Promises `iss` in its metadata (RFC 9207).
+    /// Announces `iss` in its metadata (RFC 9207).
     pub(crate) promises_iss: bool,
-    /// Sends `iss`.
+    /// Sends `iss` in its answers.
     pub(crate) sends_iss: bool,
-    /// Takes client metadata documents.
+    /// Supports client metadata documents.
     pub(crate) documents: bool,
-    /// Registers clients, under this identifier or under new ones.
+    /// Registers clients, with this identifier or with new ones.
     pub(crate) registers: bool,
     pub(crate) registers_as: Option<String>,
-    /// Sends browsers on to another authorization server, as this client where one is given.
+    /// Redirects browsers to another authorization server, as the given client if there is one.
     pub(crate) sends_on: Option<(String, Option<String>)>,
-    /// Which issuer the MCP servers name; itself, if none.
+    /// The issuer that its MCP servers name; `None` is the server itself.
     pub(crate) named: Option<String>,
-    /// The next code is answered with this error.
+    /// The next code gets this error.
     pub(crate) refuses: Option<&'static str>,
-    /// How long a first token lives.
+    /// How many seconds a first token lives.
     pub(crate) seconds: u32,
-    /// How long a refreshed token lives: ten minutes, if this is nothing.
+    /// How many seconds a refreshed token lives; 0 is ten minutes.
     pub(crate) refreshed_seconds: u32,
-    /// Shows a page in place of its answer.
+    /// Shows a page instead of redirecting with the answer.
     pub(crate) asks: bool,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Manner {
 #[derive(Debug, Clone)]
 pub(crate) struct EndpointRequest {
     pub(crate) form: HashMap<String, String>,
-    /// The client, from wherever it stood.
+    /// The client, from wherever in the request it was.
     pub(crate) client: String,
-    /// What authenticated it.
+    /// The secret that authenticated it.
     pub(crate) secret: Option<String>,
-    /// How it was answered.
+    /// The status of the response.
     pub(crate) status: u16,
 }
 
@@ -66,9 +66,9 @@ struct IssuerState {
     manner: Manner,
     /// Redirect URIs by client.
     clients: HashMap<String, Vec<String>>,
-    /// Who got a code: client and redirect URI.
+    /// Issued codes, with client and redirect URI.
     codes: HashMap<String, (String, String)>,
-    /// Living refresh tokens and their clients.
+    /// Active refresh tokens with their clients.
     refresh: HashMap<String, String>,
     asked: Vec<EndpointRequest>,
     revoked: Vec<EndpointRequest>,
@@ -79,9 +79,9 @@ struct IssuerState {
 struct Inner {
     origin: String,
     kept: Mutex<IssuerState>,
-    /// The answer to a refresh leaves when it gets a place here.
+    /// A refresh is answered when it gets a permit here.
     places: Semaphore,
-    /// Refreshes that have arrived.
+    /// The number of refreshes that have arrived.
     arrived: tokio::sync::watch::Sender<u32>,
 }
 
@@ -113,7 +113,7 @@ impl Issuer {
         &self.0.origin
     }
 
-    /// One of the MCP servers.
+    /// Returns the URL of one of its MCP servers.
     pub(crate) fn server(&self, name: &str) -> String {
         format!("{}/{name}/mcp", self.0.origin)
     }
@@ -122,18 +122,18 @@ impl Issuer {
         self.0.kept.lock().unwrap()
     }
 
-    /// Changes its manner.
+    /// Changes its behaviour.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Manner)) {
         change(&mut self.kept().manner);
     }
 
-    /// Knows this client: by a document that it fetched, or because its operator registered it.
+    /// Adds a client, as if it had fetched its document or an operator had registered it.
     pub(crate) fn knows(&self, client: &str, redirects: &[&str]) {
         let redirects = redirects.iter().map(|&uri| uri.to_owned()).collect();
         self.kept().clients.insert(client.to_owned(), redirects);
     }
 
-    /// Answers a request for a token.
+    /// Responds to a token request.
     fn granted(&self, mut asked: EndpointRequest) -> Response {
         let is_refresh = asked.is("refresh_token");
         let mut kept = self.kept();
@@ -168,37 +168,37 @@ impl Issuer {
         Json(granted).into_response()
     }
 
-    /// Clients that it knows.
+    /// Returns the number of its clients.
     pub(crate) fn clients(&self) -> usize {
         self.kept().clients.len()
     }
 
-    /// Redirect URIs to which it sent a code.
+    /// Returns the redirect URIs to which it sent a code.
     pub(crate) fn redirects(&self) -> Vec<String> {
         self.kept().codes.values().map(|(_, redirect)| redirect.clone()).collect()
     }
 
-    /// What arrived at the token endpoint.
+    /// Returns the requests to the token endpoint.
     pub(crate) fn asked(&self) -> Vec<EndpointRequest> {
         self.kept().asked.clone()
     }
 
-    /// What arrived at the token endpoint with this grant type.
+    /// Returns the requests to the token endpoint with this grant type.
     pub(crate) fn grants(&self, kind: &str) -> Vec<EndpointRequest> {
         self.asked().into_iter().filter(|asked| asked.is(kind)).collect()
     }
 
-    /// What arrived at the revocation endpoint.
+    /// Returns the requests to the revocation endpoint.
     pub(crate) fn revoked(&self) -> Vec<EndpointRequest> {
         self.kept().revoked.clone()
     }
 
-    /// Whether a refresh token that lives was granted to somebody.
+    /// Returns the number of active refresh tokens.
     pub(crate) fn living(&self) -> usize {
         self.kept().refresh.len()
     }
 
-    /// Answers no refresh from now on.
+    /// Stops answering refreshes.
     pub(crate) fn hold(&self) {
         self.0.places.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -208,7 +208,7 @@ impl Issuer {
         self.0.places.add_permits(1000);
     }
 
-    /// Waits until so many refreshes have arrived.
+    /// Waits until this many refreshes have arrived.
     pub(crate) async fn arrived(&self, count: u32) {
         let mut arrived = self.0.arrived.subscribe();
         let reached = arrived.wait_for(|seen| *seen >= count);
@@ -255,7 +255,7 @@ async fn register(State(issuer): State<Issuer>, body: Bytes) -> Response {
     (StatusCode::CREATED, Json(json!({ "client_id": client, "redirect_uris": wish["redirect_uris"] }))).into_response()
 }
 
-/// Without the port, which RFC 8252 lets be any.
+/// Returns a URI without its port, which is free by RFC 8252.
 fn without_port(uri: &str) -> String {
     let mut url = url::Url::parse(uri).unwrap();
     url.set_port(None).unwrap();
@@ -296,7 +296,7 @@ async fn authorize(State(issuer): State<Issuer>, RawQuery(query): RawQuery) -> R
     found(format!("{redirect}?{}", answer.finish()))
 }
 
-/// The form, the client and its secret.
+/// Reads the form, the client and its secret.
 fn read(headers: &HeaderMap, body: &[u8]) -> EndpointRequest {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body).into_owned().collect();
     let basic = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Basic "));
@@ -313,7 +313,7 @@ async fn token(State(issuer): State<Issuer>, headers: HeaderMap, body: Bytes) ->
     let is_refresh = asked.is("refresh_token");
     let answer = issuer.granted(asked);
     if is_refresh {
-        // The refresh token is used up, whoever still waits for the answer.
+        // From here on the refresh token is used up, even if the response is lost.
         issuer.0.arrived.send_modify(|arrived| *arrived += 1);
         issuer.0.places.acquire().await.unwrap().forget();
     }
@@ -334,7 +334,7 @@ async fn revoke(State(issuer): State<Issuer>, headers: HeaderMap, body: Bytes) -
     (status, Json(json!({ "error": "invalid_client" }))).into_response()
 }
 
-/// Lets everybody in who shows a token.
+/// Accepts every request with a token.
 async fn mcp(
     State(issuer): State<Issuer>,
     axum::extract::Path(server): axum::extract::Path<String>,
@@ -350,12 +350,12 @@ async fn mcp(
     Json(json!({ "jsonrpc": "2.0", "id": 1, "result": result })).into_response()
 }
 
-/// What was told on a terminal, in one line: a report is broken into lines of the terminal's width.
+/// Returns the output of a terminal as one line: reports are broken into lines of the terminal's width.
 pub(crate) fn flat(text: &str) -> String {
     text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
 }
 
-/// `$BROWSER`: writes down what it is given.
+/// A folder with a program for `$BROWSER` that writes down its arguments.
 #[derive(Debug)]
 pub(crate) struct Desk {
     folder: tempfile::TempDir,
@@ -372,50 +372,50 @@ impl Desk {
         self.folder.path().join(name)
     }
 
-    /// A program for `/bin/sh`.
+    /// Writes a program for `/bin/sh`.
     pub(crate) fn program(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt as _;
-        // Written beside and renamed, because a program that is open for writing cannot be started.
+        // Written beside it and renamed, because a program that is open for writing cannot be started.
         let part = self.path(&format!("{name}.part"));
         std::fs::write(&part, format!("#!/bin/sh\n{text}\n")).unwrap();
         std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::rename(&part, self.path(name)).unwrap();
     }
 
-    /// Our client, with this data directory.
+    /// Returns our client with this data directory.
     pub(crate) fn client(&self, data: &Path) -> Outside {
         Outside::new(data, "nobody", "none").variable("BROWSER", self.path("browser").display().to_string())
     }
 
-    /// Everything that a browser was started with, one command line for each.
+    /// Returns the command lines with which browsers were started.
     pub(crate) fn command_lines(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.path("opened")).unwrap_or_default();
         text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
-    /// What the browser was started with the n-th time, counted from one.
+    /// Waits for the n-th start of a browser, counted from one. Returns its argument.
     pub(crate) async fn opened(&self, nth: usize) -> String {
         wait::until("a browser is opened", async || self.command_lines().get(nth - 1).cloned()).await
     }
 }
 
-/// A page at the end of a way.
+/// The page on which a browser ended.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) status: u16,
     pub(crate) text: String,
-    /// The addresses on the way, the page's own at last.
+    /// The URLs that led to it; the last one is the page's own.
     pub(crate) way: Vec<String>,
 }
 
-/// A browser that follows links and keeps cookies; cookies know no ports.
+/// A browser that follows links and keeps cookies. Cookies do not depend on the port.
 #[derive(Debug, Default)]
 pub(crate) struct Visitor {
     cookies: HashMap<String, (String, String)>,
 }
 
 impl Visitor {
-    /// Goes where this leads.
+    /// Opens a URL and follows redirects.
     pub(crate) async fn browse(&mut self, url: &str) -> Page {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let mut way = vec![url.to_owned()];

@@ -1,5 +1,5 @@
-//! Guessing: it is slowed down, and shuts nobody else out. Where a request comes from is what the connection or a configured
-//! proxy says.
+//! Guessing passwords: it is slowed down, and locks nobody else out. The address of a request is that of the
+//! connection, or the one that a configured proxy names.
 
 use sekisho_e2e::fakes::browser::Browser;
 use sekisho_e2e::fakes::call::tool;
@@ -8,10 +8,10 @@ use sekisho_e2e::harness::Checkpoint;
 
 use super::field::{Field, OWNER, PASSWORD, UP, USER};
 
-/// Behind a proxy on this machine that says who calls.
+/// The configuration for a proxy on this machine that names the caller.
 const PROXIED: &str = "[tls]\nterminated_in_front = true\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]\n";
 
-/// ATK-135: wrong passwords from elsewhere lock nobody out; from where they come, the next attempt waits.
+/// ATK-135: wrong passwords from another address lock nobody out; at that address, the next attempt has to wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_passwords_from_elsewhere_lock_nobody_out() {
     let field = Field::start().await;
@@ -26,7 +26,7 @@ async fn wrong_passwords_from_elsewhere_lock_nobody_out() {
     field.lets_in().await;
 }
 
-/// ATK-136: made-up names from one address, such as that of a proxy that nobody configured, lock nobody out.
+/// ATK-136: made-up names from one address, such as that of a proxy that was not configured, lock nobody out.
 #[tokio::test(flavor = "multi_thread")]
 async fn made_up_names_lock_nobody_out() {
     let field = Field::start().await;
@@ -38,8 +38,8 @@ async fn made_up_names_lock_nobody_out() {
     field.lets_in().await;
 }
 
-/// ATK-136: a browser in which an account has signed in before is not slowed down by what strangers try, from wherever they
-/// come; a new password makes strangers of all browsers.
+/// ATK-136: a browser in which an account has signed in before is not slowed down by the attempts of strangers,
+/// wherever they come from; a new password makes all browsers unknown again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_is_known_gets_through() {
     let field = Field::start().await;
@@ -52,7 +52,7 @@ async fn a_browser_that_is_known_gets_through() {
     }
     assert_eq!(stranger.sign_in(USER, PASSWORD).await, 429);
     assert_eq!(known.sign_in(USER, PASSWORD).await, 303);
-    // It says who has signed in where, and nothing about anybody else; and whoever steals it has a few guesses of its own.
+    // The browser's cookie names only who has signed in there; a thief of it gets only a few guesses.
     let _ = known.press_at_home("/logout").await;
     for _ in 0..6 {
         assert_eq!(known.sign_in(USER, "a wrong password").await, 401);
@@ -61,7 +61,8 @@ async fn a_browser_that_is_known_gets_through() {
     field.lets_in().await;
 }
 
-/// ATK-136, ATK-137: behind a configured proxy each caller is who the proxy says; nobody else can say it.
+/// ATK-136, ATK-137: behind a configured proxy, each caller has the address that the proxy names; nobody else can set
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configured_proxy_says_who_calls() {
     let field = Field::before(Speaks::Modern, PROXIED).await;
@@ -70,12 +71,12 @@ async fn a_configured_proxy_says_who_calls() {
     for _ in 0..6 {
         assert_eq!(attacker.sign_in(OWNER, "a wrong password").await, 401);
     }
-    // What stands left of the address that the proxy saw is made up.
+    // Entries to the left of the address that the proxy saw are made up.
     for list in ["203.0.113.66", "198.51.100.1, 203.0.113.66", "198.51.100.2, 203.0.113.66, 10.1.2.3"] {
         assert_eq!(from(list).sign_in(OWNER, PASSWORD).await, 429, "{list}");
     }
     assert_eq!(from("203.0.113.7").sign_in(OWNER, PASSWORD).await, 303);
-    // Not behind the proxy: the header is a stranger's.
+    // This caller is not behind the proxy, so the header is ignored.
     let mut outside = Browser::new(field.base_url()).at([127, 0, 0, 66]);
     for number in 0..6 {
         let mut forged = outside.clone().behind("x-forwarded-for", &format!("198.51.100.{number}"));
@@ -85,7 +86,7 @@ async fn a_configured_proxy_says_who_calls() {
     field.lets_in().await;
 }
 
-/// ATK-137: a policy about addresses sees the caller's, and not the proxy's or an invented one.
+/// ATK-137: a policy about addresses sees the caller's address, and neither the proxy's nor an invented one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_sees_the_callers_address() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();

@@ -1,4 +1,4 @@
-//! Very many streams that have to end at once.
+//! Very many streams that have to end at the same time.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -31,19 +31,19 @@ use tokio_rustls::rustls::{self};
 
 use super::field::{OWNER, PASSWORD, UP, USER};
 
-/// Streams that the user who is disabled holds open.
+/// The number of streams of the user who is disabled.
 const STREAMS: usize = 1024;
-/// The variable that sets another number of them.
+/// The environment variable that sets another number.
 const STREAMS_VARIABLE: &str = "SEKISHO_TEST_STREAMS";
-/// What one grant may hold open.
+/// The number of streams that one grant may have.
 const STREAMS_PER_GRANT: usize = 32;
-/// Streams on one connection to the checkpoint, which allows a few more.
+/// The number of streams on one connection to the checkpoint, which permits a few more.
 const STREAMS_PER_CONNECTION: usize = 100;
-/// What is promised.
+/// The promised time in which all streams end.
 const PROMISE: Duration = Duration::from_secs(1);
 
-/// A server of 2026-07-28 over HTTP/2, so that many streams need few descriptors. It acknowledges subscriptions and then
-/// says nothing.
+/// Starts a server of 2026-07-28 over HTTP/2, so that many streams need few descriptors. It acknowledges subscriptions
+/// and then sends nothing.
 async fn silent_server(certificate: &Certificate) -> u16 {
     let chain = vec![CertificateDer::from_pem_slice(certificate.cert.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).unwrap();
@@ -102,7 +102,7 @@ async fn answer(request: Request<Incoming>) -> Result<http::Response<StreamBody<
     })
 }
 
-/// A connection to the checkpoint over HTTP/2.
+/// Opens a connection to the checkpoint over HTTP/2.
 async fn connection(port: u16) -> SendRequest<Full<Bytes>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -112,7 +112,7 @@ async fn connection(port: u16) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-/// A subscription that stands: its body, once the first event has come.
+/// Opens a subscription. Returns its body after the first event.
 async fn subscribed(mut sender: SendRequest<Full<Bytes>>, port: u16, token: &str) -> Incoming {
     let body = message("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
     let request = Request::post(format!("http://localhost:{port}{UP}"))
@@ -131,7 +131,7 @@ async fn subscribed(mut sender: SendRequest<Full<Bytes>>, port: u16, token: &str
     body
 }
 
-/// So many grants of one user, who signs in once.
+/// Creates this many grants of one user, who signs in once.
 async fn grants(checkpoint: &Checkpoint, count: usize, user: &str) -> Vec<Granted> {
     let base_url = checkpoint.base_url();
     let resource = format!("{base_url}{UP}");
@@ -158,9 +158,9 @@ fn write(folder: &Path, certificate: &Certificate) -> String {
     file.display().to_string()
 }
 
-/// ATK-156, ATK-59: a user with very many streams is disabled: all of them have ended a second after the command came
-/// back, and nobody else's has. `SEKISHO_TEST_STREAMS=20000` opens as many as that (some minutes, most of which go into
-/// 625 consents); the times are on standard error.
+/// ATK-156, ATK-59: a user with very many streams is disabled: all of them have ended a second after the command
+/// returned, and no others. `SEKISHO_TEST_STREAMS=20000` opens that many (this takes some minutes, mostly for 625
+/// consents); the times are written to standard error.
 #[tokio::test(flavor = "multi_thread")]
 async fn very_many_streams_end_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
@@ -222,7 +222,7 @@ async fn very_many_streams_end_within_a_second() {
     );
     assert_eq!(times.len(), streams);
     assert!(at(100) < PROMISE, "the last stream went on for {:?}", at(100));
-    // Somebody else is told that lists may have changed at most, and goes on.
+    // The stream of another user gets at most a notice that lists may have changed, and continues.
     let goes_on = async { while untouched.frame().await.is_some_and(|frame| frame.is_ok()) {} };
     assert!(timeout(Duration::from_millis(200), goes_on).await.is_err(), "somebody else's stream ended");
     let reply = ask(([127, 0, 0, 1], port).into(), &tool(UP, &other.access, "look")).await.unwrap();

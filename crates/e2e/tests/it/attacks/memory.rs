@@ -1,4 +1,4 @@
-//! Bytes that somebody has us hold: one bound for all of them.
+//! Data that callers make us hold: all of it together has one bound.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,12 +22,12 @@ use tokio::time::{Instant, timeout};
 use super::field::{Field, OWNER, UP, USER};
 
 const MIB: usize = 1 << 20;
-/// A client that takes nothing for this long has had its time, with some to spare for a machine that is busy.
+/// The time after which a client that reads nothing is disconnected, with a margin for a busy machine.
 const CUT_WITHIN: Duration = Duration::from_secs(25);
 
 type Part = Result<Frame<Bytes>, Infallible>;
 
-/// A body of which the most that a form may have comes, and never its end.
+/// The largest permitted form, whose end never arrives.
 fn endless_form() -> (mpsc::UnboundedSender<Part>, StreamBody<BoxStream<'static, Part>>) {
     let (sender, receiver) = mpsc::unbounded_channel::<Part>();
     for _ in 0..25 {
@@ -39,8 +39,8 @@ fn endless_form() -> (mpsc::UnboundedSender<Part>, StreamBody<BoxStream<'static,
     (sender, StreamBody::new(parts.boxed()))
 }
 
-/// ATK-188: twelve connections of HTTP/2, each with as many forms as it may send at one time, none of them ended: what
-/// strangers hold together has a bound, and who has shown who he is does not notice.
+/// ATK-188: twelve HTTP/2 connections, each with as many unfinished forms as it may send at once. What strangers hold
+/// together is bounded, and authenticated callers do not notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_over_http2_hold_little() {
     let field = Field::start().await;
@@ -81,8 +81,8 @@ async fn strangers_over_http2_hold_little() {
     drop(open);
 }
 
-/// ATK-189, ATK-190: sixty answers of 15 MB that their client does not read: what is held for one client has a bound,
-/// others are answered meanwhile, and after a while the connections are ended and there is room for that client again.
+/// ATK-189, ATK-190: sixty responses of 15 MB that their client does not read. What is held for one client is bounded,
+/// others are answered meanwhile, and after a while the connections are closed and that client has room again.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_answers_have_a_bound_and_an_end() {
     let field = Field::start().await;
@@ -118,7 +118,8 @@ async fn unread_answers_have_a_bound_and_an_end() {
     drop(unread);
 }
 
-/// ATK-190: over HTTP/2 a client may take everything from the connection and nothing of an answer. It is cut as well.
+/// ATK-190: over HTTP/2, a client may read everything from the connection and nothing of a response. It is disconnected
+/// as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_without_a_window_is_cut() {
     let field = Field::start().await;

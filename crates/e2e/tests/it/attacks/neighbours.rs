@@ -1,4 +1,5 @@
-//! Servers at other ports of our host name: cookies know no ports (RFC 6265 §8.5), so a browser shows them what it shows us.
+//! Servers at other ports of our host name: cookies do not depend on the port (RFC 6265 §8.5), so browsers send ours
+//! there too.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::field::{Field, OWNER, PASSWORD, UP};
 
-/// ATK-142: Debian's Chromium signs in and visits another port of the same name, at every path that could matter. What
-/// that server is shown opens nothing of ours, and it is not told the door; the person goes on without signing in again,
-/// and a door that is closed is forgotten without going in circles.
+/// ATK-142: Debian's Chromium signs in, and visits another port of the same name at every path that could matter. What
+/// that server receives opens nothing of ours, and it does not learn the door. The person continues without signing in
+/// again, and a closed door is forgotten without redirect loops.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_at_another_port_gets_nothing_of_a_session() {
     let field = Field::start().await;
@@ -21,7 +22,7 @@ async fn a_server_at_another_port_gets_nothing_of_a_session() {
         arguments.extend((!script).then_some("--no-script"));
         let outcome = node::run("neighbour", &arguments).await.worked();
         let seen = &outcome.result;
-        // Without script the person has to sign in again at an address that has no door.
+        // Without script, the person has to sign in again at a URL without a door.
         assert_eq!((&seen["own"], &seen["back"]), (&json!(true), &json!(script)), "{seen:#}");
         assert_eq!(seen["doors"], json!({ "there": true, "told": false }), "{seen:#}");
         let port = field.address.port();
@@ -36,20 +37,20 @@ async fn a_server_at_another_port_gets_nothing_of_a_session() {
         }
         assert_eq!((&seen["storage"], &seen["stale"]["own"]), (&json!({}), &json!(false)), "{seen:#}");
         assert_eq!(seen["stale"]["path"], json!("/"), "{seen:#}");
-        // To the first page, through the door that is closed and back; and once more to the closed door.
+        // The first page through the closed door and back, and once more to the closed door.
         assert!(seen["stale"]["navigations"].as_u64().unwrap() <= 6, "{seen:#}");
         assert_eq!(seen["complaints"], json!([]), "the browser complains");
     }
 }
 
-/// Everything in a browser that is set for all paths, as a neighbour gets it.
+/// Returns all cookies of a browser that are valid for every path, as a neighbour receives them.
 fn shown_to_neighbours(browser: &Browser) -> String {
     let session = format!("sekisho_{}", browser.origin().rsplit(':').next().unwrap());
     let pairs = browser.cookies().into_iter().filter(|(name, _)| *name != session);
     pairs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
 }
 
-/// ATK-142: the cookie alone and the door alone are worth nothing, at any page; together they are a session.
+/// ATK-142: neither the cookie alone nor the door alone opens any page; together they are a session.
 #[tokio::test]
 async fn neither_half_of_a_session_is_worth_anything_alone() {
     let field = Field::start().await;
@@ -78,7 +79,7 @@ async fn neither_half_of_a_session_is_worth_anything_alone() {
             assert!(reply.header("location").is_none_or(|to| !to.starts_with("/~")), "{what} at {page}: {reply:?}");
         }
     }
-    // Nothing but pages for people lies behind a door.
+    // Only pages for people are behind a door.
     for (method, path) in [("POST", "/oauth/token"), ("GET", "/oauth/jwks"), ("POST", UP), ("GET", "/healthz")] {
         let reply = field.ask(&Ask::new(method, &format!("/~{door}{path}")).header("cookie", &cookie)).await;
         assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text());
@@ -86,8 +87,8 @@ async fn neither_half_of_a_session_is_worth_anything_alone() {
     field.lets_in().await;
 }
 
-/// ATK-142: what a neighbour can make of the cookies that it does get: form values of pages without a session. Nothing is
-/// granted, ended or signed out with them, even if the neighbour knows the request.
+/// ATK-142: with the cookies that a neighbour does receive, it can compute form values for pages without a session.
+/// They cannot grant, end or sign out anything, even if the neighbour knows the request.
 #[tokio::test]
 async fn a_neighbour_can_send_no_form_of_a_session() {
     let field = Field::start().await;
@@ -115,14 +116,14 @@ async fn a_neighbour_can_send_no_form_of_a_session() {
         }
     }
     assert_eq!(field.checkpoint.ask(&["grant", "list"]).await[0]["grants"], json!([]));
-    // The person is signed in as before, and answers the request.
+    // The person is still signed in, and answers the request.
     let Landing::Away(to) = victim.submit(&form).await else { panic!("the honest answer still works") };
     assert!(code_in(&to).is_some());
     field.lets_in().await;
 }
 
-/// ATK-142: a neighbour that has an account of its own puts its own session into somebody's browser, and leads the browser
-/// there: a browser that says so is not taken for its own.
+/// ATK-142: a neighbour with its own account puts its own session into a person's browser and redirects that browser to
+/// it. The session is not accepted from there.
 #[tokio::test]
 async fn nobody_is_led_into_a_foreign_session() {
     let field = Field::start().await;
@@ -137,8 +138,8 @@ async fn nobody_is_led_into_a_foreign_session() {
     }
 }
 
-/// ATK-142: a browser without script signs in once more at an address without a door, and loses nothing else: links and
-/// forms keep the door, an approval is given, and a door that is closed leads to the page before it.
+/// ATK-142: a browser without script has to sign in once more at a URL without a door, and loses nothing else: links
+/// and forms keep the door, an approval is accepted, and a closed door leads back to the page before it.
 #[tokio::test]
 async fn a_browser_without_script_loses_nothing_but_a_sign_in() {
     let field = Field::start().await;

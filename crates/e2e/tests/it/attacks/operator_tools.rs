@@ -1,4 +1,4 @@
-//! What an operator is told before rules count: by `replay`, `policy check`, `policy test`, `check` and `serve`.
+//! What `replay`, `policy check`, `policy test`, `check` and `serve` tell an operator before rules take effect.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ use serde_json::json;
 const PASSWORD: &str = "correct horse battery staple";
 const UP: &str = "/mcp/up";
 
-/// A command of its own beside this configuration.
+/// Runs a command in its own process beside this configuration.
 async fn sekisho(folder: &Path, words: &[&str]) -> Finished {
     let mut command = Command::new(binary());
     command.env("SEKISHO_DATA_DIR", folder.join("data")).env("NO_COLOR", "1").env_remove("SEKISHO_LOG");
@@ -24,7 +24,7 @@ async fn sekisho(folder: &Path, words: &[&str]) -> Finished {
     Finished { status, stdout: process.stdout().now(), stderr: process.stderr().now() }
 }
 
-/// A folder with a configuration of one server, and these files beside it.
+/// Creates a folder with a configuration of one server, and with these files.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let toml = "groups.editors = [\"bob\"]\n[servers.notes]\nurl = \"http://127.0.0.1:9/mcp\"\ntools = { read_note = \"read\", write_note = \"write\" }\n";
@@ -36,7 +36,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-/// ATK-241: a rule on the address of the caller cannot be tried on records that hold no address, and `replay` says so.
+/// ATK-241: a rule about the caller's address cannot be replayed on records without addresses, and `replay` says so.
 #[tokio::test]
 async fn replay_claims_nothing_about_what_is_not_on_record() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -66,7 +66,8 @@ async fn replay_claims_nothing_about_what_is_not_on_record() {
         let words = [&["replay", "--policies", &policies, "-c", &config], more].concat();
         checkpoint.command(&words).await
     };
-    // Each denies every call of this test while it is in force, and one of them only by what the records do not hold.
+    // Each of these rules denies every call of this test when it is in force. The records lack what one of them depends
+    // on.
     for (name, text) in [
         ("loopback", "forbid(principal, action, resource) when { context has source && context.source.isLoopback() };"),
         ("none", "forbid(principal, action, resource) unless { context has source && context.source.isIpv6() };"),
@@ -77,7 +78,7 @@ async fn replay_claims_nothing_about_what_is_not_on_record() {
         assert!(said.stdout.contains("0 stay as they were"), "{name}: {}", said.stdout);
         assert_eq!(replayed(name, text, &["--allow-undecidable"]).await.code(), Some(0));
     }
-    // What the records do hold is still judged.
+    // Rules about what the records do contain are still replayed.
     let same = replayed("same", "permit(principal, action, resource);", &[]).await;
     assert_eq!(same.code(), Some(0), "{}{}", same.stdout, same.stderr);
     let none = replayed("stricter", "forbid(principal, action == Action::\"call\", resource);", &[]).await;
@@ -85,7 +86,7 @@ async fn replay_claims_nothing_about_what_is_not_on_record() {
     assert!(none.stdout.contains("would break"), "{}", none.stdout);
 }
 
-/// ATK-242: a policy file that nobody reads is named wherever policies are read, and nothing starts without it.
+/// ATK-242: a policy file that is not read is reported wherever policies are read, and nothing starts with one.
 #[tokio::test]
 async fn a_policy_file_that_is_not_read_is_named() {
     let forbid = "forbid(principal, action, resource);";
@@ -101,7 +102,7 @@ async fn a_policy_file_that_is_not_read_is_named() {
         let replayed = sekisho(folder.path(), &["replay", "--policies", &policies]).await;
         assert_eq!(replayed.code(), Some(2), "{}{}", replayed.stdout, replayed.stderr);
     }
-    // The copy of an editor is no reason to stop.
+    // An editor's backup file does not prevent a start.
     let folder = folder(&[("policies/a.cedar", "permit(principal, action, resource);"), ("policies/a.cedar~", forbid)]);
     let said = sekisho(folder.path(), &["policy", "check"]).await;
     assert_eq!(said.code(), Some(0), "{}", said.stderr);
@@ -109,16 +110,16 @@ async fn a_policy_file_that_is_not_read_is_named() {
     assert!(said.stderr.contains("`a.cedar~`"), "{}", said.stderr);
 }
 
-/// A test of `policy test` with these further lines.
+/// Returns a test for `policy test` with these further lines.
 fn expecting(lines: &str) -> String {
     let fixed = "[[call]]\nwhat = \"w\"\nuser = \"carol\"\nserver = \"notes\"\ntool = \"read_note\"\n";
-    // A line that is given again replaces the one above.
+    // A line that is given again replaces the default one.
     let own = |key: &str| lines.lines().any(|line| line.split(" = ").next() == Some(key));
     let kept = fixed.lines().filter(|line| !own(line.split(" = ").next().unwrap()));
     format!("{}\n{lines}\n", kept.collect::<Vec<_>>().join("\n"))
 }
 
-/// ATK-243: tests of policies reach every circumstance that policies can look at.
+/// ATK-243: tests of policies can set everything that policies can use.
 #[tokio::test]
 async fn tests_of_policies_say_source_task_time_and_path() {
     let policies = r#"
@@ -146,7 +147,7 @@ async fn tests_of_policies_say_source_task_time_and_path() {
     }
 }
 
-/// ATK-243: a test of a name that exists nowhere shows nothing, and no tests show nothing either: both are failures.
+/// ATK-243: a test about an unknown name proves nothing, and neither does a file without tests: both are failures.
 #[tokio::test]
 async fn tests_of_policies_that_show_nothing_fail() {
     let permit = "permit(principal in Group::\"support\", action, resource);";

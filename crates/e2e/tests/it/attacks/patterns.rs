@@ -1,4 +1,4 @@
-//! Regular expressions in bounds: what a stranger can have us compute.
+//! Bounds on regular expressions, which limit the computation that a stranger can cause.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::field::{Field, UP, USER};
 
-/// ATK-245: four expressions of some hundred states each, and texts of 300 kB. An expression with more states is refused
-/// when the task is made, and a text for which the expressions would take too long is refused when the call comes.
+/// ATK-245: four expressions of some hundred states each, and texts of 300 kB. An expression with more states is
+/// refused when the task is created, and a text that the expressions would take too long to match is refused when the
+/// call arrives.
 #[tokio::test(flavor = "multi_thread")]
 async fn patterns_stop_nobody() {
     let field = Field::start().await;
@@ -21,7 +22,7 @@ async fn patterns_stop_nobody() {
         let words = ["task", "start", "--grant", &grant, "--purpose", "p", "--bounds", &bounds];
         field.checkpoint.command(&words).await
     };
-    // Thousands of states, a look at each of them for each character.
+    // An expression with thousands of states, each of which is checked for each character.
     let large = start(&json!({ "properties": { "a": { "pattern": "^(?:[a-z]{0,60}-?){20}$" } } })).await;
     assert_ne!(large.code(), Some(0), "{}", large.stdout);
     assert!(large.stderr.contains("8 KiB"), "{}", large.stderr);

@@ -1,10 +1,10 @@
-//! A server that is a program: a few lines of shell that speak enough of 2025-11-25.
+//! A server as a program: a few lines of shell that speak enough of 2025-11-25.
 
 use sekisho_e2e::fakes::upstream::tools;
 use serde_json::{Value, json};
 
-/// `command` of the configuration, for a program that answers `tools/call` with this result, and ends when an argument
-/// `end` is true. `first` is done before it speaks, such as leaving something behind.
+/// Returns the `command` of the configuration for a program that answers `tools/call` with this result, and ends when
+/// an argument `end` is true. `first` is run before it answers anything, for example to leave a process behind.
 pub(crate) fn script(called: &Value, first: &str) -> String {
     let initialized = json!({
         "protocolVersion": "2025-11-25",
@@ -12,7 +12,7 @@ pub(crate) fn script(called: &Value, first: &str) -> String {
         "serverInfo": { "name": "script", "version": "1" },
     });
     let listed = json!({ "tools": tools() });
-    // Ids are numbers of the checkpoint's, and stand before everything else that could be read as one.
+    // The checkpoint's ids are numbers, and come before everything else that looks like an id.
     let script = format!(
         r#"{first}
 answer() {{ printf '{{"jsonrpc":"2.0","id":%s,%s}}\n' "$id" "$1"; }}
@@ -33,7 +33,7 @@ done
     json!(["/bin/sh", "-c", script]).to_string()
 }
 
-/// The result of an ordinary call.
+/// Returns the result of an ordinary call.
 pub(crate) fn called() -> Value {
     json!({ "content": [{ "type": "text", "text": "called" }] })
 }

@@ -1,4 +1,4 @@
-//! Programs that leave something behind, callers who take all of a program, and the end of the checkpoint itself.
+//! Programs that leave processes behind, callers who use up a program's places, and the end of the checkpoint itself.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -15,18 +15,19 @@ use tokio::net::TcpListener;
 use super::field::{OWNER, PASSWORD, UP, USER};
 use super::program::{called, script};
 
-/// No end of a checkpoint may take longer: open calls have three seconds, a stubborn program four.
+/// The longest time in which a checkpoint may end: open calls get three seconds, a program that does not stop gets
+/// four.
 const ENDS_WITHIN: Duration = Duration::from_secs(12);
 
-/// Words that leave a process behind which has a session of its own, holds standard error open, and writes its number to
-/// a file in this folder.
+/// Returns shell code that leaves a process behind. The process has its own session, keeps standard error open, and
+/// writes its number to a file in this folder.
 fn daemon(folder: &Path) -> String {
     let folder = folder.display();
-    // Orphaned twice over: its parent ends at once.
+    // The process is orphaned twice, because its parent ends at once.
     format!("( setsid /bin/sh -c 'echo $$ > {folder}/$$.pid; exec sleep 600 >/dev/null </dev/null' & )")
 }
 
-/// The processes that were left behind in a folder and are still there.
+/// Returns the processes that were left behind in a folder and still run.
 fn left_behind(folder: &Path) -> Vec<u32> {
     let numbers = std::fs::read_dir(folder).unwrap().flatten().filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
@@ -58,7 +59,7 @@ async fn granted(checkpoint: &Checkpoint, path: &str, user: &str) -> Granted {
     client.be_granted(&format!("{}{path}", checkpoint.base_url()), "mcp:read", user, PASSWORD).await
 }
 
-/// `initialize` with these capabilities.
+/// Builds `initialize` with these capabilities.
 fn declaring(token: &str, capabilities: &Value) -> Ask {
     let mut body = initialize("2025-11-25");
     body["params"]["capabilities"] = capabilities.clone();
@@ -76,8 +77,8 @@ async fn call(checkpoint: &Checkpoint, token: &str, session: &str) -> Reply {
     ask(address(checkpoint), &legacy(UP, token, Some((session, "2025-11-25")), &legacy_tool("look"))).await.unwrap()
 }
 
-/// ATK-150, ST-13: what a program left behind, with a session of its own and our standard error in its hands, ends with
-/// it: when we are told to stop, when we are killed, and when the program ends by itself.
+/// ATK-150, ST-13: a process that a program left behind, with its own session and our standard error open, ends with
+/// the program: when we are told to stop, when we are killed, and when the program ends by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_leaves_behind_ends_with_it() {
     for end in ["terminated", "killed", "by itself"] {
@@ -86,7 +87,7 @@ async fn what_a_program_leaves_behind_ends_with_it() {
         let user = granted(&checkpoint, UP, USER).await;
         let session = began(&checkpoint, &user.access).await;
         assert_eq!(call(&checkpoint, &user.access, &session).await.status, 200);
-        // One of the user's program, and one of the program that is asked for its tools.
+        // One process of the user's program, and one of the program that was started to list its tools.
         let all = until("what was left behind", async || {
             let left = left_behind(folder.path()).len();
             (left >= 2).then_some(left)
@@ -117,7 +118,8 @@ async fn what_a_program_leaves_behind_ends_with_it() {
     }
 }
 
-/// ATK-151: a program that does not end keeps no server from being reached: what a reload says to be in force is.
+/// ATK-151: a program that does not end does not delay a reload: servers that are reported to be in force can be
+/// reached.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_to_be_in_force_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +129,7 @@ async fn what_is_said_to_be_in_force_is() {
     let session = began(&checkpoint, &user.access).await;
     assert_eq!(call(&checkpoint, &user.access, &session).await.status, 200);
     for round in 1..=3 {
-        // The first is another program each time, and there is one server more.
+        // In each round, the first server gets another program, and one more server is added.
         let servers: String =
             (1..=round).map(|number| server(&format!("new{number}"), &script(&called(), ""), "")).collect();
         let toml = format!("{}{servers}", server("up", &program(&format!("# {round}")), ""));
@@ -142,8 +144,8 @@ async fn what_is_said_to_be_in_force_is() {
     }
 }
 
-/// ATK-152: one user with very many handshakes takes a program's places only while nobody else wants one; who has more
-/// than others is told so, and never that rights are missing.
+/// ATK-152: a user with very many handshakes uses a program's places only while nobody else wants one. A user with more
+/// than a fair share gets that as the reason, and never that rights are missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_does_not_take_a_program_from_the_others() {
     let checkpoint = started(&server("up", &script(&called(), ""), "")).await;
@@ -156,7 +158,7 @@ async fn one_user_does_not_take_a_program_from_the_others() {
         let capabilities = json!({ "experimental": { number.to_string(): {} } });
         let reply = ask(address(&checkpoint), &declaring(&greedy.access, &capabilities)).await.unwrap();
         let Some(session) = reply.header("mcp-session-id").map(str::to_owned) else { break reply };
-        // Somebody listens to it, so it is not idle.
+        // The session has a listener, so it is not idle.
         let listen = Ask::get(UP)
             .bearer(&greedy.access)
             .header("accept", "text/event-stream")
@@ -169,7 +171,7 @@ async fn one_user_does_not_take_a_program_from_the_others() {
         sessions.push(session);
     };
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")), "{}", refused.text());
-    // The first call of a tool in this process: its list is had although all places are taken.
+    // The first tool call in this process: the list of tools is available although all places are taken.
     let own = call(&checkpoint, &greedy.access, sessions.last().unwrap()).await;
     assert_eq!(own.status, 200, "{}", own.text());
     for _ in 0..2 {
@@ -185,7 +187,7 @@ async fn one_user_does_not_take_a_program_from_the_others() {
     assert!(!words.iter().any(said), "{words:?}");
 }
 
-/// ATK-153: sessions of strangers fill no program for the others: beyond their share, their own oldest give way.
+/// ATK-153: strangers' sessions do not fill a program: beyond their share, their own oldest ones are closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_do_not_fill_a_program() {
     let more = "access = \"public\"\nisolation = \"shared\"";
@@ -205,17 +207,17 @@ async fn strangers_do_not_fill_a_program() {
     assert_eq!(ask(near, &stranger).await.unwrap().status, 200);
     assert_eq!(call(&checkpoint, &user.access, &session).await.status, 200);
     began(&checkpoint, &user.access).await;
-    // Of another network, where this machine has one.
+    // A stranger from another network, if this machine has one.
     if let Some(neighbour) = neighbour.and_then(|reply| reply.header("mcp-session-id").map(str::to_owned)) {
         let stranger = legacy(UP, "", Some((&neighbour, "2025-11-25")), &legacy_tool("look")).without("authorization");
         assert_eq!(ask(far, &stranger).await.unwrap().status, 200);
     }
 }
 
-/// ATK-155: a call that is open when we stop is answered with 503, and on record as what it is; so is a stream.
+/// ATK-155: a call under way when we stop is answered with 503, and its outcome is recorded as `stopping`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_open_when_we_stop_is_told_so() {
-    // It takes calls and never answers them.
+    // This server accepts calls and never answers them.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let router = axum::Router::new().fallback(async |request: axum::extract::Request| {

@@ -1,4 +1,4 @@
-//! The records themselves: that they are there, whole, and do not stop nobody; and that nothing is open by default.
+//! The records exist, are complete, and are a condition for every act; and nothing is open by default.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::field::{Field, OWNER, UP, USER};
 
-/// ATK-98, PX-38, RS-64: each decision and its outcome are on record under the request's id, with who, what and why.
+/// ATK-98, PX-38, RS-64: each decision and its outcome are recorded under the request's id: who, what and why.
 #[tokio::test]
 async fn every_call_is_on_record() {
     let field = Field::start().await;
@@ -42,7 +42,7 @@ async fn every_call_is_on_record() {
     }
 }
 
-/// ATK-98: a write that was answered has its record, also when the power goes in the same moment.
+/// ATK-98: a write that was answered is recorded, even if the power fails at the same moment.
 #[tokio::test]
 async fn an_answered_write_is_on_record_after_a_crash() {
     let mut field = Field::start().await;
@@ -66,13 +66,13 @@ async fn an_answered_write_is_on_record_after_a_crash() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-98: where nothing can be recorded nothing but reads is done, and it works again once it can.
+/// ATK-98: if nothing can be recorded, only reads are done; everything works again when recording does.
 #[tokio::test]
 async fn what_cannot_be_recorded_is_not_done() {
     let field = Field::start().await;
     let granted = field.granted(USER, "mcp:read mcp:write").await;
     field.is_healthy(&granted).await;
-    // Somebody else holds the database's lock: every write of ours fails until they let go.
+    // Another process holds the database's lock: all our writes fail until it releases the lock.
     let database = field.checkpoint.data_dir().join("sekisho.db");
     let program = format!(
         "import sqlite3,sys\nc=sqlite3.connect({:?},isolation_level=None,timeout=30)\nc.execute('BEGIN IMMEDIATE')\nprint('held',flush=True)\nsys.stdin.read()\n",
@@ -95,7 +95,7 @@ async fn what_cannot_be_recorded_is_not_done() {
     again.await;
 }
 
-/// ATK-100, ATK-96: a fresh start knows no password; the one-time link works once, and nobody else's guess does.
+/// ATK-100, ATK-96: a new checkpoint has no password; its one-time link works once, and guesses of it fail.
 #[tokio::test]
 async fn nothing_is_open_by_default() {
     let checkpoint = Checkpoint::notes().start().await;
@@ -128,7 +128,8 @@ async fn nothing_is_open_by_default() {
     assert!(recorded.iter().any(|row| row["record"]["event"]["act"] == "password_set"));
 }
 
-/// ATK-96: guessing is slowed down by account and by address, an unknown name looks like a wrong password, and the owner is not locked out for good.
+/// ATK-96: guessing is slowed down by account and by address, an unknown name gets the same response as a wrong
+/// password, and the owner is not locked out for good.
 #[tokio::test]
 async fn guessing_is_slowed_down() {
     let field = Field::start().await;
@@ -157,7 +158,8 @@ async fn guessing_is_slowed_down() {
     drop(granted);
 }
 
-/// ATK-90, ATK-100, ST-02, PX-35: what the checkpoint keeps is its owner's alone, and its control socket is no network door.
+/// ATK-90, ATK-100, ST-02, PX-35: only its owner can read what the checkpoint stores, and its control socket is not
+/// reachable over the network.
 #[tokio::test]
 async fn what_is_kept_is_the_owners_alone() {
     let field = Field::start().await;
@@ -179,7 +181,7 @@ async fn what_is_kept_is_the_owners_alone() {
     field.lets_in().await;
 }
 
-/// ATK-58, RS-35, RS-37: no secret that was given out stands in clear in the data directory or in the log.
+/// ATK-58, RS-35, RS-37: no secret that was issued is readable in the data directory or in the log.
 #[tokio::test]
 async fn no_secret_is_kept_in_clear() {
     let field = Field::start().await;
@@ -194,7 +196,7 @@ async fn no_secret_is_kept_in_clear() {
         client.secret.clone().unwrap(),
         super::field::PASSWORD.to_owned(),
     ];
-    // The records are compressed where they are kept, so they are looked at as they are read, too.
+    // The records are stored compressed, so they are also checked as they are read.
     let records = serde_json::to_string(&field.checkpoint.records().await).unwrap();
     assert!(records.contains(&client.id), "what is no secret is found, so a secret would be");
     let (log, data) = (field.checkpoint.stderr().now(), field.checkpoint.data_dir());

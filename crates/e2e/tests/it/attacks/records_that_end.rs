@@ -1,4 +1,4 @@
-//! What the records say after somebody cut the power, or the records.
+//! The records after a power failure, and after somebody removed a part of them.
 
 use std::process::Command;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::field::{Field, UP, USER};
 
-/// ATK-175: the checkpoint is killed while calls are open. Each decision has an outcome after the next start, and those of
-/// which nobody knows the end say so.
+/// ATK-175: the checkpoint is killed while calls are open. After the next start, each decision has an outcome; calls
+/// whose end is unknown are recorded as such.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_never_ends_in_nothing() {
     let mut field = Field::start().await;
@@ -51,7 +51,7 @@ async fn a_record_never_ends_in_nothing() {
             let unknown = of(&|event| event["kind"] == "outcome" && event["result"] == "unknown");
             assert_eq!(ended.len(), ended.iter().collect::<std::collections::HashSet<_>>().len(), "one outcome each");
             let all = permitted.iter().all(|request| ended.contains(request));
-            // That of an honest call may have been lost, too.
+            // The outcome of an honest call may be lost as well.
             (all && unknown.len() >= 8 * (round + 1)).then_some(())
         })
         .await;
@@ -62,7 +62,7 @@ async fn a_record_never_ends_in_nothing() {
     }
 }
 
-/// Does something to the database behind the back of a checkpoint that does not run.
+/// Changes the database of a checkpoint that is not running.
 async fn tamper(database: &std::path::Path, statements: &str) {
     let program = "import sqlite3,sys\nc=sqlite3.connect(sys.argv[1])\nc.executescript(sys.argv[2])\nc.commit()";
     let mut python = Command::new("python3");
@@ -71,18 +71,18 @@ async fn tamper(database: &std::path::Path, statements: &str) {
     assert!(done.ended().await.success(), "{}", done.stderr().now());
 }
 
-/// Cuts off the last link of the records, and sets the head back to the one before it.
+/// Deletes the last record of the chain, and sets the head back to the record before it.
 const CUT: &str = "
     DELETE FROM audit WHERE place = (SELECT MAX(place) FROM audit);
     UPDATE audit_heads SET
         seq = (SELECT MAX(place) FROM audit) % 1099511627776,
         mac = (SELECT mac FROM audit ORDER BY place DESC LIMIT 1);";
 
-/// Removes a chain as if it had never been.
+/// Removes a whole chain without a trace.
 const DELETE: &str = "DELETE FROM audit; DELETE FROM audit_heads; DELETE FROM audit_checkpoints;";
 
 /// ATK-176: somebody cuts off the end of the records, or removes a whole chain, and leaves everything consistent. The
-/// second place of the configuration is compared without being named, at the start and on request.
+/// records are compared with their configured second place at the start and on request, without naming that place.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_are_compared_with_their_second_place_without_being_asked() {
     for statements in [CUT, DELETE] {
@@ -94,7 +94,7 @@ async fn records_are_compared_with_their_second_place_without_being_asked() {
         assert_eq!(field.ask(&tool(UP, &granted.access, "keep")).await.status, 200);
         let verified = field.checkpoint.command(&["audit", "verify"]).await;
         assert_eq!(verified.code(), Some(0), "{}", verified.stderr);
-        // The head of all of it is written before the end.
+        // The head of all records is written before the process ends.
         let database = field.checkpoint.data_dir().join("sekisho.db");
         let setup = {
             field.checkpoint.process().terminate();
@@ -110,7 +110,7 @@ async fn records_are_compared_with_their_second_place_without_being_asked() {
         let cut = setup.command(&["audit", "verify"]).await;
         assert_eq!(cut.code(), Some(1), "{}{}", cut.stdout, cut.stderr);
 
-        // It starts, says so loudly, and goes on finding it.
+        // It starts, reports the loss, and continues to find it.
         field.checkpoint = setup.start_again().await;
         field.checkpoint.stderr().contains("contradict their second place").await;
         let found = field.checkpoint.command(&["audit", "verify"]).await;
@@ -122,7 +122,7 @@ async fn records_are_compared_with_their_second_place_without_being_asked() {
     }
 }
 
-/// ATK-176: where there is nothing to compare with, the command says what it cannot have seen.
+/// ATK-176: without a second place to compare with, the command says what it cannot detect.
 #[tokio::test]
 async fn who_verifies_without_a_second_place_is_told_so() {
     let field = Field::start().await;

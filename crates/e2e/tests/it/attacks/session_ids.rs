@@ -1,4 +1,4 @@
-//! Ids, states and jobs that are used in another session, call or name than the one that they belong to.
+//! Ids, states and jobs that are used in another session, call or name than their own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,29 +17,29 @@ use tokio::net::TcpListener;
 
 use super::field::{OTHER, OWNER, PASSWORD, UP, USER};
 
-/// How an answer is sent.
+/// The form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
     Stream,
 }
 
-/// What a server does with calls of tools.
+/// How a server handles calls of tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Conduct {
-    /// Adds every list that it has to the result of a call.
+    /// Adds all its lists to the result of a call.
     Lists(Form),
-    /// Asks something back, with a state of its own.
+    /// Asks the caller for input, with a state of its own.
     AsksBack,
-    /// Makes a job of a call that may be one.
+    /// Turns a call into a job, if the caller permits it.
     Jobs,
 }
 
-/// A server of both eras, whose `tools/list` with the id 77 is broken off after its first event and can be resumed.
+/// A server of both eras. Its `tools/list` with the id 77 is broken off after the first event, and can be resumed.
 struct Server {
     conduct: Conduct,
     seen: Mutex<Vec<Value>>,
-    /// What `tools/call` with the id 77 waits for.
+    /// A `tools/call` with the id 77 waits for a permit here.
     released: tokio::sync::Semaphore,
 }
 
@@ -64,7 +64,7 @@ impl Server {
         (server, url)
     }
 
-    /// The messages with this method that came from callers.
+    /// Returns the messages with this method that callers sent.
     fn seen(&self, method: &str) -> Vec<Value> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().filter(|message| message["method"] == method).cloned().collect()
@@ -120,7 +120,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     let status = |code: u16| Response::builder().status(code).body(Body::empty()).unwrap();
     if head.method == http::Method::GET {
         return match header("last-event-id") {
-            // The rest of the stream that was broken off.
+            // The rest of the interrupted stream.
             "list-1" => {
                 let list = json!({ "jsonrpc": "2.0", "id": 77, "result": { "tools": tools() } });
                 respond("text/event-stream", format!("id: list-2\ndata: {list}\n\n"))
@@ -138,7 +138,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
         return respond("text/event-stream", "id: list-1\ndata:\n\n".to_owned());
     }
     if message["method"] == "tools/call" && message["id"] == 77 {
-        // Until the stream of the list was resumed.
+        // Waits until the stream of the list was resumed.
         let _ = server.released.acquire().await;
     }
     let reply = match server.result(&message) {
@@ -157,7 +157,7 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     response
 }
 
-/// A checkpoint before such a server, under two names; `public`: strangers may read there.
+/// A checkpoint in front of such a server, under two names. With `public`, strangers may read there.
 struct SessionSetup {
     checkpoint: Checkpoint,
     server: Arc<Server>,
@@ -189,7 +189,7 @@ impl SessionSetup {
         client.be_granted(&resource, "mcp:read", user, PASSWORD).await
     }
 
-    /// A session of the revision before the last; `token` may be empty.
+    /// Starts a session of 2025-11-25; `token` may be empty.
     async fn session(&self, path: &str, token: &str) -> String {
         let ask = legacy(path, token, None, &initialize("2025-11-25"));
         let reply = self.ask(&anonymous(ask, token)).await;
@@ -197,7 +197,7 @@ impl SessionSetup {
         reply.header("mcp-session-id").unwrap().to_owned()
     }
 
-    /// A request in a session.
+    /// Sends a request in a session.
     async fn in_session(&self, token: &str, session: &str, id: u64, method: &str, params: Value) -> Reply {
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         self.ask(&anonymous(legacy(UP, token, Some((session, "2025-11-25")), &body), token)).await
@@ -208,15 +208,15 @@ fn anonymous(ask: Ask, token: &str) -> Ask {
     if token.is_empty() { ask.without("authorization") } else { ask }
 }
 
-/// Nothing of what the user may not see.
+/// Checks that nothing is shown that the user may not see.
 fn shows_nothing_hidden(what: &str, text: &str) {
     for hidden in ["wipe", "unlisted", "hidden-prompt", "hidden-resource", "hidden-template"] {
         assert!(!text.contains(hidden), "{what}: `{hidden}` in {text}");
     }
 }
 
-/// ATK-146, PX-20: a list that was broken off, a second request with its id, and the stream resumed: the second request is
-/// refused while the first is open, and the resumed list shows what its caller may see.
+/// ATK-146, PX-20: a list was broken off, a second request uses its id, and the stream is resumed. The second request
+/// is refused while the first is open, and the resumed list shows only what its caller may see.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_is_open_is_not_used_again() {
     let place = SessionSetup::start(Conduct::Jobs, false).await;
@@ -247,7 +247,7 @@ async fn an_id_that_is_open_is_not_used_again() {
     shows_nothing_hidden("a resumed list", &resumed.text());
     assert_eq!((again.status, &again.json()["error"]["code"]), (400, &json!(-32600)), "{}", again.text());
     assert!(place.server.seen("tools/call").is_empty());
-    // It was answered, so its id is free; and another session has ids of its own.
+    // The first request is answered now, so its id is free; and another session has its own ids.
     place.server.released.add_permits(1);
     let free = place.in_session(&user.access, &session, 77, "tools/call", call.clone()).await;
     assert_eq!(free.status, 200, "{}", free.text());
@@ -262,8 +262,8 @@ async fn an_id_that_is_open_is_not_used_again() {
     .await;
 }
 
-/// ATK-147: whatever was asked, a list in a result is trimmed to what its caller may see: in the answer itself, on a
-/// stream, in every revision.
+/// ATK-147: a list in any result is reduced to what its caller may see: in the response itself, on a stream, in every
+/// revision.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_in_any_result_is_trimmed() {
     for form in [Form::Json, Form::Stream] {
@@ -278,14 +278,14 @@ async fn a_list_in_any_result_is_trimmed() {
             assert_eq!(result["content"][0]["text"], "called", "{what}: {}", reply.text());
             let shown: Vec<_> = result["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
             assert_eq!(shown, ["look"], "{what} {form:?}");
-            // What the user may read is there: resources and prompts need no class.
+            // What the user may read is listed: resources and prompts need no class.
             let owner_only = ["wipe", "unlisted"];
             assert!(owner_only.iter().all(|name| !reply.text().contains(name)), "{what}: {}", reply.text());
         }
     }
 }
 
-/// ATK-147: the same of a program's answers.
+/// ATK-147: the same for the results of a program.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_in_a_programs_result_is_trimmed() {
     let lists = json!({ "content": [{ "type": "text", "text": "called" }], "tools": tools() });
@@ -307,8 +307,8 @@ async fn a_list_in_a_programs_result_is_trimmed() {
     shows_nothing_hidden("a program", &reply.text());
 }
 
-/// ATK-148, PX-24, RS-50: the state with which a server asks something back is good for the caller, the client, the server
-/// and the call that it was given to, also where nothing was counted; and no other state reaches a server.
+/// ATK-148, PX-24, RS-50: a state with which a server asks for input is valid only for the caller, the client, the
+/// server and the call to which it was given, even if the call has no budget; no other state reaches a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_servers_state_is_its_calls_alone() {
     let place = SessionSetup::start(Conduct::AsksBack, false).await;
@@ -351,7 +351,7 @@ async fn a_servers_state_is_its_calls_alone() {
     assert_eq!(states, ["the-servers-own-state"]);
 }
 
-/// A request of a stranger who declared to know jobs.
+/// A request about a job, by a stranger who declared support for jobs.
 fn about_job(method: &str, params: Value, name: &str) -> Ask {
     let mut body = message(method, params);
     body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
@@ -359,8 +359,8 @@ fn about_job(method: &str, params: Value, name: &str) -> Ask {
     sekisho_e2e::fakes::call::headers(UP, "", method).json(&body).header("mcp-name", name)
 }
 
-/// ATK-149, RS-53, RS-54: strangers cannot be told apart, so a job of one is of the session that began it; where there are
-/// no sessions, no job is made for a stranger.
+/// ATK-149, RS-53, RS-54: strangers cannot be distinguished, so a stranger's job belongs to the session in which it was
+/// started; without sessions, a stranger gets no job.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_job_is_of_its_session_alone() {
     let place = SessionSetup::start(Conduct::Jobs, true).await;
@@ -380,7 +380,7 @@ async fn a_strangers_job_is_of_its_session_alone() {
     assert_eq!([told("tasks/get"), told("tasks/cancel"), told("tasks/result")], [0, 0, 0]);
     let own = place.in_session("", &mine, 7, "tasks/get", json!({ "taskId": "job-1" })).await;
     assert_eq!(own.json()["result"]["status"], "working", "{}", own.text());
-    // In the newest revision the server is not told that it may make a job.
+    // In the newest revision, the server is not told that it may create a job.
     let called = place.ask(&about_job("tools/call", json!({ "name": "look", "arguments": {} }), "look")).await;
     assert_eq!(called.json()["result"]["content"][0]["text"], "called", "{}", called.text());
     let last = place.server.seen("tools/call").pop().unwrap();

@@ -1,4 +1,4 @@
-//! URIs and names in other spellings than the one that a rule names.
+//! URIs and names in other spellings than the one in a rule.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::field::{Field, OWNER, PASSWORD, UP, USER};
 use super::folding::{Arrived, Folding, LISTED, folded};
 
-/// What nobody may read or get, however it is written.
+/// Rules against certain resources and prompts, which must hold in every spelling.
 const RULES: &str = r#"
 @id("no-private-files") forbid(principal, action == Action::"read", resource) when { resource.uri like "file:///priv/*" };
 @id("no-private-notes") forbid(principal, action == Action::"read", resource) when { resource.uri like "note://priv/*" };
@@ -26,7 +26,7 @@ const RULES: &str = r#"
 @id("no-secret") forbid(principal, action == Action::"get", resource == Prompt::"up/secret");
 "#;
 
-/// A folder with these rules, and the line of the configuration that names it.
+/// Writes these rules to a folder. Returns the folder and the line of the configuration that names it.
 fn rules(text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.cedar"), text).unwrap();
@@ -34,7 +34,7 @@ fn rules(text: &str) -> (TempDir, String) {
     (folder, line)
 }
 
-/// A checkpoint before one server that somebody else wrote.
+/// A checkpoint in front of one server that others wrote.
 struct SpellingSetup {
     checkpoint: Checkpoint,
     address: SocketAddr,
@@ -45,7 +45,7 @@ struct SpellingSetup {
 impl SpellingSetup {
     async fn before(url: &str) -> Self {
         let (folder, line) = rules(RULES);
-        // Spellings come faster than one grant may call.
+        // The test calls faster than one grant may.
         let toml =
             format!("{line}\n[limits]\ncalls_per_second = 0\n[servers.up]\nurl = \"{url}\"\neveryone = \"write\"\n");
         let checkpoint = Checkpoint::configured(&toml).owner(OWNER, PASSWORD).user(USER, PASSWORD).start().await;
@@ -69,7 +69,7 @@ impl SpellingSetup {
     }
 }
 
-/// A request of 2026-07-28 whose header repeats any text.
+/// Builds a request of 2026-07-28 whose header repeats any text.
 fn request(granted: &Granted, method: &str, params: Value) -> Ask {
     let name = params.get("name").or(params.get("uri")).and_then(Value::as_str).map(str::to_owned);
     let ask = headers(UP, &granted.access, method).json(&message(method, params));
@@ -79,14 +79,14 @@ fn request(granted: &Granted, method: &str, params: Value) -> Ask {
     }
 }
 
-/// What a server of another language says of itself on standard error.
+/// Returns what a server in another language reported on standard error.
 fn told(stderr: &str) -> Arrived {
     let lines = stderr.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("ARRIVED ")?).ok());
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     lines.map(|line| (text(&line["kind"]), text(&line["value"]))).collect()
 }
 
-/// Whether that is something that the rules forbid, by its value at the server.
+/// Whether the rules forbid this, by its value at the server.
 fn is_forbidden(kind: &str, value: &str) -> bool {
     match kind {
         "prompt" => value.eq_ignore_ascii_case("secret"),
@@ -102,8 +102,8 @@ fn nothing_forbidden(arrived: &Arrived) {
     assert!(forbidden.is_empty(), "{forbidden:#?}");
 }
 
-/// ATK-101, ATK-104: each spelling of a forbidden URI is refused before the server hears of it, and the refusal names the
-/// form to use; the canonical form meets the rule itself.
+/// ATK-101, ATK-104: each spelling of a forbidden URI is refused before it reaches the server, and the refusal names
+/// the form to use; the canonical form is refused by the rule itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forbidden_uri_is_refused_in_every_spelling() {
     let server = node::serve::<&str>("spellings", &[]).await;
@@ -162,7 +162,7 @@ async fn a_forbidden_uri_is_refused_in_every_spelling() {
     .await;
 }
 
-/// ATK-105: a forbidden prompt is got by no name that its server could take for it.
+/// ATK-105: a forbidden prompt cannot be fetched by any name that its server could take for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forbidden_prompt_is_refused_in_every_spelling() {
     let server = Folding::start().await;
@@ -185,7 +185,7 @@ async fn a_forbidden_prompt_is_refused_in_every_spelling() {
     assert_eq!(server.arrived(), [("prompt".to_owned(), "open".to_owned())]);
 }
 
-/// ATK-109: who checks the rules reads of a text that no URI can have, and where it stands.
+/// ATK-109: when rules are checked, the operator is told of a text that no URI can have, and where it is.
 #[tokio::test]
 async fn a_rule_about_no_uri_is_told_when_rules_are_checked() {
     let (folder, line) = rules(
@@ -200,7 +200,7 @@ async fn a_rule_about_no_uri_is_told_when_rules_are_checked() {
     }
 }
 
-/// ATK-102: what can be completed is what can be read: a reference climbs no more than a URI does, and a template that a
+/// ATK-102: a completion has the same limits as a read: a reference cannot climb out of its path, and a template that a
 /// rule forbids is refused in every spelling.
 #[tokio::test]
 async fn a_completion_is_held_to_what_a_read_is() {
@@ -236,7 +236,7 @@ async fn a_completion_is_held_to_what_a_read_is() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-103: a task is not begun with a resource that nobody can ask for by that text.
+/// ATK-103: a task cannot be started with a resource whose text nobody can ask for.
 #[tokio::test]
 async fn a_task_names_resources_by_canonical_uris() {
     let field = Field::start().await;
@@ -253,7 +253,7 @@ async fn a_task_names_resources_by_canonical_uris() {
     field.checkpoint.ask(&begin("file:///pub/*")).await;
 }
 
-/// ATK-106: a subscription asks the server for nothing that its caller may not read, and for nobody else's job.
+/// ATK-106: a subscription asks the server for nothing that its caller may not read, and for no job of others.
 #[tokio::test]
 async fn a_subscription_forwards_what_was_permitted() {
     let (_folder, line) = rules(RULES);
@@ -288,7 +288,7 @@ async fn a_subscription_forwards_what_was_permitted() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-108: news of a resource is told only by the text by which it may be read.
+/// ATK-108: a notification about a resource is forwarded only if it names the resource as it may be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn news_of_a_forbidden_resource_is_told_in_no_spelling() {
     let (_folder, line) = rules(RULES);
@@ -317,7 +317,7 @@ async fn news_of_a_forbidden_resource_is_told_in_no_spelling() {
         text += &String::from_utf8_lossy(&stream.part().await.unwrap().expect("the stream stands"));
     }
     assert!(!text.to_lowercase().contains("priv"), "{text}");
-    // To subscribe is to read.
+    // Subscribing counts as reading.
     for (method, uri, status) in [
         ("resources/subscribe", "FILE:///priv/b", 400),
         ("resources/unsubscribe", "file:/priv/b", 400),
@@ -332,7 +332,7 @@ async fn news_of_a_forbidden_resource_is_told_in_no_spelling() {
     assert!(seen.iter().all(|seen| !seen.rpc().ends_with("subscribe")), "a refused subscription was forwarded");
 }
 
-/// ATK-107: what a server lists and nobody can ask for is in no list, and its owner reads of it in the log.
+/// ATK-107: an entry that nobody can ask for is left out of every list, and the log tells the owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_shows_only_what_can_be_asked_for() {
     let server = Folding::start().await;
@@ -351,7 +351,7 @@ async fn a_list_shows_only_what_can_be_asked_for() {
     assert!(log.contains("NOTE://priv/b") && log.contains("note://priv/b"), "{log}");
 }
 
-/// The same numbers from the same seed: SplitMix64.
+/// Random numbers that are the same for the same seed (SplitMix64).
 struct Dice(Cell<u64>);
 
 impl Dice {
@@ -368,13 +368,13 @@ impl Dice {
     }
 }
 
-/// One place in a text, between two characters.
+/// Cuts a text between two characters.
 fn cut(dice: &Dice, text: &str) -> (String, String) {
     let at = dice.roll(text.chars().count() + 1);
     (text.chars().take(at).collect(), text.chars().skip(at).collect())
 }
 
-/// The same with one more difference that some server does not see.
+/// Returns the URI with one more difference that some server ignores.
 fn bent(dice: &Dice, uri: &str) -> String {
     let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
     let slashes = rest.len() - rest.trim_start_matches(['/', '\\']).len();
@@ -470,7 +470,7 @@ fn bent(dice: &Dice, uri: &str) -> String {
     }
 }
 
-/// The same for a name.
+/// Does the same for a name.
 fn bent_name(dice: &Dice, name: &str) -> String {
     let (before, after) = cut(dice, name);
     let next = after.chars().next();
@@ -496,12 +496,12 @@ fn bent_name(dice: &Dice, name: &str) -> String {
     }
 }
 
-/// How many spellings each server is asked for: `SEKISHO_TEST_SPELLINGS`, or 300.
+/// Returns how many spellings each server is asked for: `SEKISHO_TEST_SPELLINGS`, or 300.
 fn spellings() -> usize {
     std::env::var_os("SEKISHO_TEST_SPELLINGS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(300)
 }
 
-/// Asks for forbidden things in generated spellings, and in between for what may be had.
+/// Asks for forbidden resources in generated spellings, and in between for permitted ones.
 async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arrived) {
     let place = SpellingSetup::before(url).await;
     let dice = Dice(Cell::new(seed));
@@ -529,7 +529,7 @@ async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arr
             _ => (uri.clone(), place.read(&uri).await),
         };
         assert!(matches!(reply.status, 200 | 400 | 403 | 404), "{asked:?}: {} {}", reply.status, reply.text());
-        // A bent text may name something else; what it then names is not among what is forbidden.
+        // A changed text may name something else, which is not forbidden then.
         if reply.status == 200 {
             let contents = &reply.json()["result"]["contents"][0]["text"];
             let value = contents.as_str().and_then(|text| text.strip_prefix("read ")).unwrap_or_default();
@@ -560,7 +560,7 @@ async fn differ(url: &str, seed: u64, completes: bool, arrived: impl Fn() -> Arr
 }
 
 /// ATK-101, ATK-104, ATK-105: generated spellings at the official TypeScript SDK (`SEKISHO_TEST_SPELLINGS` of them, 300
-/// by default): nothing that a rule forbids arrives by value, and what may be had does.
+/// by default): no value that a rule forbids arrives, and permitted ones do.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_gets_by_a_rule_at_the_typescript_sdk() {
     let server = node::serve::<&str>("spellings", &[]).await;
@@ -574,14 +574,14 @@ async fn no_spelling_gets_by_a_rule_at_the_python_sdk() {
     differ(&server.url, 2, false, || told(&server.stderr())).await;
 }
 
-/// ATK-101, ATK-104, ATK-105: the same at FastMCP, which cuts queries and fragments off.
+/// ATK-101, ATK-104, ATK-105: the same at FastMCP, which cuts off queries and fragments.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_gets_by_a_rule_at_fastmcp() {
     let server = node::serve_python("spellings.py", &["fastmcp"]).await;
     differ(&server.url, 3, false, || told(&server.stderr())).await;
 }
 
-/// ATK-101, ATK-104, ATK-105: the same at a server that folds whatever can be folded.
+/// ATK-101, ATK-104, ATK-105: the same at a server that treats all similar spellings as equal.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_gets_by_a_rule_at_a_server_that_folds() {
     let server = Folding::start().await;

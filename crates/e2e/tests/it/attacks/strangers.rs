@@ -1,6 +1,6 @@
-//! What strangers send costs a bounded number of records, whatever they send; and none of it is lost.
+//! Requests of strangers cause a bounded number of records, however many there are; and every one is counted.
 //!
-//! `SEKISHO_TEST_STRANGERS` says how many requests of each kind come; 1000 if it is not set.
+//! `SEKISHO_TEST_STRANGERS` sets the number of requests of each kind; the default is 1000.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,14 +14,15 @@ use tokio::time::Instant;
 use super::faults_of_disks::number_in;
 use super::field::{Field, UP, USER};
 
-/// Of one kind from one address: what is recorded at once, and what comes due while the test runs.
+/// The highest number of single records of one kind from one address: those at once, and those that become due during
+/// the test.
 const RECORDED_MAX: usize = 160;
 
 fn requests() -> usize {
     number_in("SEKISHO_TEST_STRANGERS").unwrap_or(1_000)
 }
 
-/// What nobody in particular can send, and the word under which it is refused.
+/// Returns requests that need no authority, with the reason for which each is refused.
 fn kinds() -> Vec<(&'static str, Ask)> {
     let form = |target: &str, fields: &[(&str, &str)]| Ask::post(target).form(fields);
     let unknown = [("grant_type", "refresh_token"), ("refresh_token", "nothing"), ("client_id", "nobody")];
@@ -39,8 +40,8 @@ async fn flood(address: SocketAddr, request: &Ask, count: usize) -> usize {
     statuses.into_iter().filter(|status| (400..500).contains(status)).count()
 }
 
-/// ATK-170, ATK-171, ATK-172: a flood of requests without any authority. A few are on record by themselves and the rest in
-/// sums, so that every refusal is there and the disk does not fill; and honest work goes on meanwhile.
+/// ATK-170, ATK-171, ATK-172: a flood of requests without any authority. A few are recorded singly and the rest as
+/// sums, so that every refusal is counted and the disk does not fill; honest work continues meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_strangers_send_is_counted_and_not_written_one_by_one() {
     let mut field = Field::start().await;
@@ -70,7 +71,7 @@ async fn what_strangers_send_is_counted_and_not_written_one_by_one() {
     }
     let grown = bytes().saturating_sub(before);
     assert!(grown < 6 << 20, "{grown} bytes for {refused:?}");
-    // The sums are written at the end, too.
+    // The sums are also written when the process ends.
     field.checkpoint = field.checkpoint.restart().await;
     let records = field.checkpoint.records().await;
     let events: Vec<&Value> = records.iter().map(|row| &row["record"]["event"]).collect();

@@ -1,4 +1,4 @@
-//! What strangers publish and write: documents that are not there, and texts that a page or a terminal must not obey.
+//! What strangers publish and write: documents that do not exist, and texts that must not control a page or a terminal.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::field::{Field, OWNER, PASSWORD, UP};
 
-/// A checkpoint that trusts a host of documents and may reach loopback for them. The folder holds what it trusts.
+/// Starts a checkpoint that trusts a host of documents and may reach loopback for them. The folder contains the trusted
+/// certificate.
 async fn with_documents() -> (Field, Documents, tempfile::TempDir) {
     let documents = Documents::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -24,7 +25,7 @@ async fn with_documents() -> (Field, Documents, tempfile::TempDir) {
     (Field::before(Speaks::Modern, &outbound).await, documents, folder)
 }
 
-/// ATK-140: documents that are not there, named by one caller, keep nobody else's document from being read.
+/// ATK-140: if one caller names documents that do not exist, the documents of others can still be fetched.
 #[tokio::test(flavor = "multi_thread")]
 async fn bogus_documents_block_no_genuine_one() {
     let (field, documents, _folder) = with_documents().await;
@@ -46,8 +47,8 @@ async fn bogus_documents_block_no_genuine_one() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-141: a client whose document cannot be fetched goes on with what it was granted, also when the checkpoint was
-/// restarted meanwhile; nobody new is let in by such a document.
+/// ATK-141: a client whose document cannot be fetched can continue with its grant, even after a restart of the
+/// checkpoint; nobody new is approved with such a document.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_its_host_ends_no_client() {
     let (field, documents, _folder) = with_documents().await;
@@ -70,7 +71,8 @@ async fn an_outage_of_its_host_ends_no_client() {
     assert_eq!((reply.status, reply.header("location")), (400, None), "{}", reply.text());
 }
 
-/// ATK-127: what a client writes into a task hides nothing on the page that grants it: not in bounds, names or addresses.
+/// ATK-127: texts that a client writes into a task hide nothing on the page that grants it: neither in bounds nor in
+/// names or URLs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_hides_nothing_on_the_consent_page() {
     let field = Field::start().await;
@@ -91,7 +93,7 @@ async fn a_task_hides_nothing_on_the_consent_page() {
     let text = page.reply.text();
     assert_eq!(bad(&text), None, "{text}");
     assert!(text.contains("a\\u202eb\\u200bc"), "what is hidden is written out: {text}");
-    // The same on the page of the task, once it runs.
+    // The same on the page of the running task.
     let Landing::Away(url) = browser.submit(&page.form().unwrap().press("approve")).await else { panic!("no answer") };
     let code = sekisho_e2e::fakes::oauth::code_in(&url).unwrap();
     let granted = client.granted(&client.token(&client.redemption(&code)).await);
@@ -107,8 +109,8 @@ async fn a_task_hides_nothing_on_the_consent_page() {
     }
 }
 
-/// ATK-125: what a stranger calls a tool neither commands the operator's terminal nor begins a line or a formula of its own,
-/// in whatever command shows it.
+/// ATK-125: a stranger's name for a tool neither controls the operator's terminal nor begins a new line or a formula,
+/// whichever command shows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strangers_words_command_no_terminal() {
     let field = Field::start().await;

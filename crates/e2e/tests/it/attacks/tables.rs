@@ -1,4 +1,4 @@
-//! Tables of bounded size: whoever fills one stands in its own way only, and is told the right thing.
+//! Tables of bounded size: a caller that fills one restricts only itself, and gets the right error.
 
 use sekisho_e2e::fakes::browser::{Browser, Landing};
 use sekisho_e2e::fakes::call::{meta, modern, tool};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::field::{Field, OWNER, PASSWORD, UP, USER};
 
-/// A field where a person has to approve each call of `keep`.
+/// Starts a field in which a person has to approve each call of `keep`.
 async fn with_approval() -> Field {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let url = upstream.url();
@@ -31,14 +31,14 @@ async fn keep(field: &Field, granted: &Granted, arguments: Value) -> Reply {
     field.ask(&modern(UP, &granted.access, "tools/call", json!({ "name": "keep", "arguments": arguments }))).await
 }
 
-/// Where a refusal says that a person can say yes.
+/// Returns the approval page that a refusal names.
 fn approval(reply: &Reply) -> String {
     let refusal = reply.json()["result"]["_meta"]["io.sekisho/refusal"].clone();
     assert_eq!(refusal["remedy"]["kind"], "approve", "{}", reply.text());
     refusal["remedy"]["url"].as_str().unwrap().to_owned()
 }
 
-/// Answers at the page of an approval.
+/// Answers on the page of an approval.
 async fn answer(browser: &mut Browser, url: &str, said: &str) {
     let Landing::Page(page) = browser.open(url).await else { panic!("an approval leads away") };
     let form = page.form().unwrap_or_else(|| panic!("no form: {}", page.reply.text()));
@@ -46,7 +46,7 @@ async fn answer(browser: &mut Browser, url: &str, said: &str) {
     assert_eq!(page.reply.status, 200, "{}", page.reply.text());
 }
 
-/// ATK-131: an agent that fills its own table of tasks is told so, and its person can hold it to a task all the same.
+/// ATK-131: an agent that fills its table of tasks is told so, and its person can still put it under a task.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_cannot_keep_a_task_away() {
     let field = Field::start().await;
@@ -75,8 +75,8 @@ async fn an_agent_cannot_keep_a_task_away() {
     field.noted("token_refused").await;
 }
 
-/// ATK-132: calls that wait for a person have a bound, and the one beyond it is told what is full and who can help; it is
-/// neither a right that is missing nor a store that is down. Nobody else is concerned.
+/// ATK-132: the number of calls that wait for approval is bounded. The error for a further one says what is full and
+/// who can help; it is not an error about rights or about the store. Other clients are not affected.
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_questions_to_a_person_are_told_as_that() {
     let field = with_approval().await;
@@ -92,7 +92,7 @@ async fn too_many_questions_to_a_person_are_told_as_that() {
     let message = full.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("wait for their user") && message.contains(field.base_url()), "{message}");
     field.rejected("approvals_full").await;
-    // Who asks again for what waits already is not one more, and another's client has room of its own.
+    // Repeating a waiting call does not count again, and the client of another user has its own bound.
     approval(&keep(&field, &granted, json!({ "note": 7 })).await);
     approval(&keep(&field, &field.granted(OWNER, "mcp:write").await, json!({ "note": 0 })).await);
     let mut browser = Browser::new(field.base_url());
@@ -102,8 +102,8 @@ async fn too_many_questions_to_a_person_are_told_as_that() {
     field.untouched();
 }
 
-/// ATK-133: a yes is for the call as it was shown, `_meta` and `task` included. What belongs to the exchange alone, such as a
-/// token of progress, may differ.
+/// ATK-133: an approval covers the call as it was shown, `_meta` and `task` included. Members of the exchange alone,
+/// such as a progress token, may differ.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_covers_what_is_sent_beside_the_arguments() {
     let field = with_approval().await;
@@ -145,9 +145,9 @@ async fn an_approval_covers_what_is_sent_beside_the_arguments() {
     assert_eq!(field.upstream.calls().len(), 1);
 }
 
-/// ATK-134: of arguments of any size a bounded beginning is kept, so that a grant cannot fill the disk or hold the one writer
-/// with what it asks for. `SEKISHO_TEST_ARGUMENTS` sets the bytes of each call's arguments (4,000,000 is the most that a body
-/// holds); the default keeps the test short.
+/// ATK-134: of large arguments, only a bounded beginning is stored, so that a grant cannot fill the disk or block the
+/// only writer. `SEKISHO_TEST_ARGUMENTS` sets the size of each call's arguments in bytes (a body holds at most
+/// 4,000,000); the default keeps the test short.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_arguments_are_not_kept_with_an_approval() {
     let field = with_approval().await;
@@ -169,7 +169,7 @@ async fn large_arguments_are_not_kept_with_an_approval() {
     assert_eq!(browser.sign_in(USER, PASSWORD).await, 303);
     let Landing::Page(page) = browser.open(&url).await else { panic!("an approval leads away") };
     let left_out = size + r#"{"note":15,"text":""}"#.len() - 4000;
-    // The page lays the text out, and so counts a few blanks more.
+    // The page formats the text, so it contains a few more blanks.
     let said: Vec<usize> =
         page.reply.text().split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
     assert!(said.iter().any(|count| (left_out..left_out + 32).contains(count)), "{}", page.reply.text());
@@ -178,7 +178,7 @@ async fn large_arguments_are_not_kept_with_an_approval() {
     assert!(passed.json()["result"]["isError"] != true, "{}", passed.text());
 }
 
-/// ATK-139: registrations that nobody uses close the door to nobody: the oldest gives way. `SEKISHO_TEST_REGISTRATIONS=10000`
+/// ATK-139: unused registrations do not prevent new ones: the oldest is removed. `SEKISHO_TEST_REGISTRATIONS=10000`
 /// fills the table of the default size; otherwise a small one is configured.
 #[tokio::test(flavor = "multi_thread")]
 async fn unused_registrations_close_no_door() {
@@ -192,7 +192,7 @@ async fn unused_registrations_close_no_door() {
         json!({ "client_name": "never used", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none" });
     let register = Ask::post("/oauth/register").json(&metadata);
     for number in 0..wanted + 5 {
-        // Sixty a minute from one address.
+        // One address may register sixty a minute.
         let source = std::net::IpAddr::from([
             127,
             1,

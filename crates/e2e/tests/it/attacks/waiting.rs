@@ -1,4 +1,4 @@
-//! Things outside that do not answer: what waits for them keeps nobody else waiting, not even on one core.
+//! Things outside that do not respond: waiting for them delays nobody else, even on one core.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::field::{Field, OWNER, UP};
 
-/// On one core there is one thread for everything.
+/// Restricts the checkpoint to one core, where one thread does everything.
 fn on_one_core(setup: Setup) -> Setup {
     setup.started_by(["taskset", "-c", "0"].map(str::to_owned).to_vec())
 }
@@ -22,7 +22,7 @@ async fn is_answered(field: &Field) {
     assert!(reply.is_ok_and(|reply| reply.is_ok_and(|reply| reply.status == 200)), "health is not answered");
 }
 
-/// ATK-194: a syslog daemon that reads nothing keeps neither requests nor the end waiting.
+/// ATK-194: a syslog daemon that reads nothing delays neither requests nor the end of the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_syslog_that_hangs_holds_up_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,8 +57,8 @@ async fn a_syslog_that_hangs_holds_up_nothing() {
     drop(silent);
 }
 
-/// ATK-193: a secret in a file that never gives anything, as a pipe does, is waited for beside everything else when the
-/// configuration is read again.
+/// ATK-193: a secret in a file that never returns data, such as a pipe, does not delay anything else when the
+/// configuration is reloaded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_hangs_holds_up_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -85,11 +85,11 @@ async fn a_file_that_hangs_holds_up_nothing() {
     field.is_healthy(&granted).await;
 }
 
-/// ATK-195: nobody reads its standard error, and somebody has it write there: it goes on answering, and it ends.
+/// ATK-195: nobody reads its standard error, and a caller makes it write there: it still responds, and it ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_holds_up_nothing() {
     let field = Field::start().await;
-    // The same data directory cannot have two, so this one is a checkpoint of its own.
+    // One data directory cannot have two instances, so this is a separate checkpoint.
     let data = tempfile::tempdir().unwrap();
     let mut child = Command::new("taskset")
         .args(["-c", "0"])

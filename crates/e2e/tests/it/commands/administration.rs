@@ -1,4 +1,4 @@
-//! Users, clients, grants, records: each act is felt by the next call, and on record.
+//! Users, clients, grants, records: each act has its effect on the next call, and is recorded.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ async fn started() -> Checkpoint {
     checkpoint
 }
 
-/// `user role`: who may read the records and who may change things is told at once, and the last owner stays one.
+/// `user role`: the user's rights to read the records and to change things apply at once, and the last owner stays an
+/// owner.
 #[tokio::test]
 async fn a_user_has_one_part_at_a_time() {
     let checkpoint = started().await;
@@ -53,7 +54,7 @@ async fn a_user_has_one_part_at_a_time() {
     assert_eq!(both.code(), Some(2), "{}", both.stderr);
 }
 
-/// `user disable`: tokens, sessions and logins of that user end at once, and only that user's.
+/// `user disable`: tokens, sessions and logins of that user end at once, and no others.
 #[tokio::test]
 async fn a_disabled_user_is_out_at_once() {
     let checkpoint = started().await;
@@ -137,7 +138,8 @@ async fn a_client_is_added_listed_and_removed() {
     assert_eq!(checkpoint.command(&["client", "remove", id]).await.code(), Some(1));
 }
 
-/// Every `--json` form parses; without an instance the same commands open the store themselves.
+/// The output of every `--json` form can be parsed; without a running instance, the same commands open the store
+/// themselves.
 #[tokio::test]
 async fn every_command_speaks_json() {
     let checkpoint = started().await;
@@ -172,13 +174,13 @@ async fn every_command_speaks_json() {
     }
 }
 
-/// `audit export` gives every record once, oldest first, also when there are more than fit on one page.
+/// `audit export` prints every record once, oldest first, even if there are more than fit on one page.
 #[tokio::test]
 async fn an_export_is_complete_and_in_order() {
     let checkpoint = started().await;
     let held = granted(&checkpoint, "alice").await;
-    // Reads are recorded a moment later than writes, which are recorded before they are done: their times are not in
-    // the order of their numbers.
+    // Reads are recorded a moment later than writes, which are recorded before they are done: the order of their times
+    // differs from that of their numbers.
     for _ in 0..200 {
         let write = tool("/mcp/notes", &held.access, "delete_all_notes");
         let (first, second, refused) =
@@ -195,7 +197,7 @@ async fn an_export_is_complete_and_in_order() {
     assert_eq!(numbers, complete, "a record is missing, twice or out of order");
 }
 
-/// `base-url set` is for an instance that is not running; it ends every grant, and says how many.
+/// `base-url set` needs a stopped instance. It ends every grant, and says how many.
 #[tokio::test]
 async fn a_changed_base_url_ends_every_grant() {
     let checkpoint = started().await;

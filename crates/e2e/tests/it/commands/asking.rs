@@ -1,4 +1,4 @@
-//! `sekisho request`: asking and lending at the command line.
+//! `sekisho request`: requesting access and granting loans at the command line.
 
 use sekisho_e2e::harness::{Checkpoint, Person};
 use sekisho_protocol::mcp::method::Revision;
@@ -6,8 +6,8 @@ use serde_json::json;
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// What the rules do not allow is asked for at the command line, with its bounds, and lent; what cannot be asked for is
-/// told, and nothing is filed.
+/// Access that the rules do not give is requested at the command line, with bounds, and granted as a loan. A request
+/// that is not possible gets an error, and nothing is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn access_is_asked_for_at_the_command_line() {
     let checkpoint = Checkpoint::configured(&format!(
@@ -37,7 +37,7 @@ async fn access_is_asked_for_at_the_command_line() {
     let words: Vec<&str> = ask.iter().chain(&["--bounds", bounds]).copied().collect();
     let asked = checkpoint.ask(&words).await;
     let id = asked[0]["requests"][0]["id"].as_str().unwrap().to_owned();
-    // Twice is once.
+    // The same request a second time is still one request.
     assert_eq!(checkpoint.ask(&words).await[0]["requests"][0]["id"], id.as_str());
     let listed = checkpoint.ask(&["request", "list"]).await;
     assert_eq!(
@@ -46,20 +46,20 @@ async fn access_is_asked_for_at_the_command_line() {
     );
     checkpoint.ask(&["request", "grant", &id, "--for", "1h"]).await;
 
-    // The loan is a right; the grant still has to have the scope.
+    // The loan gives the right; the grant still needs the scope.
     let mut talk = checkpoint.talk(Revision::V2026_07_28, Some(&tokens.access));
     let draft = talk.tool("write_note", json!({ "title": "draft", "text": "x" })).await;
     assert_eq!((draft.status, &draft.message["error"]["data"]["set"]), (403, &json!("grant")), "{draft:?}");
     let other = talk.tool("write_note", json!({ "title": "other", "text": "x" })).await;
     assert_eq!((other.status, &other.message["error"]["data"]["set"]), (403, &json!("rights")), "{other:?}");
-    // What was lent has a bound, and the refusal names it.
+    // The loan has a bound, and the refusal names it.
     let reason = other.message["error"]["data"]["reason"].as_str().unwrap();
     let said = r#"the argument `/title` is beyond the bounds of what an owner lent; it has to fit {"const":"draft"}"#;
     assert!(reason.starts_with(said), "{reason}");
 }
 
-/// Lending what a rule forbids changes nothing, and lending a tool that is held back nothing yet: an owner is told so before,
-/// in the words of the page, whether a checkpoint runs or not.
+/// A loan of something that a rule forbids has no effect, and a loan of a tool that is held back has none yet. The
+/// owner is told so beforehand, in the words of the page, whether a checkpoint runs or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_owner_is_told_what_a_loan_would_not_change() {
     let program = json!(sekisho_e2e::harness::binary().display().to_string());
@@ -86,7 +86,7 @@ async fn an_owner_is_told_what_a_loan_would_not_change() {
     assert!(told.stderr.contains(warning) && told.stderr.contains("nobody deletes"), "{}", told.stderr);
     let silent = checkpoint.command(&["request", "grant", &fine]).await;
     assert_eq!((silent.code(), silent.stderr.as_str()), (Some(0), ""));
-    // Where no checkpoint runs, the configuration says what the rules are.
+    // If no checkpoint runs, the rules come from the configuration.
     let again = ask("delete_all_notes").await;
     let file = checkpoint.configuration().display().to_string();
     let stopped = checkpoint.kill().await;

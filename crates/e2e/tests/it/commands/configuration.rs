@@ -1,4 +1,5 @@
-//! `init`, `check`, `schema`, `serve`: a file is checked whole, and taken over while it is served.
+//! `init`, `check`, `schema`, `serve`: a configuration is checked as a whole, and changes to it take effect while it is
+//! served.
 
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::fakes::wire::{Ask, ask};
@@ -30,7 +31,7 @@ scopes_default = ["offline_access"]
 access = "public"
 "#;
 
-/// Every mistake at once, each with its line and a caret.
+/// All mistakes are reported at once, each with its line and a caret.
 #[tokio::test]
 async fn check_reports_every_mistake_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +49,7 @@ async fn check_reports_every_mistake_with_its_place() {
     assert_eq!(served.code(), Some(2), "{}", served.stderr);
 }
 
-/// What `init` writes is good, and `schema` describes it.
+/// The configuration that `init` writes is valid, and `schema` describes it.
 #[tokio::test]
 async fn what_init_writes_is_good() {
     let folder = tempfile::tempdir().unwrap();
@@ -88,7 +89,7 @@ async fn status(checkpoint: &Checkpoint, path: &str) -> u16 {
     ask(format!("127.0.0.1:{port}").parse().unwrap(), &Ask::post(path)).await.unwrap().status
 }
 
-/// A server that is added, changed or removed in the file is so within moments; a broken file changes nothing.
+/// A server that is added, changed or removed in the file is so within moments; an invalid file changes nothing.
 #[tokio::test]
 async fn a_changed_file_is_taken_over_and_a_broken_one_is_not() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -111,7 +112,7 @@ async fn a_changed_file_is_taken_over_and_a_broken_one_is_not() {
         ),
         (401, 401, 404)
     );
-    // Editors write beside the file and move it into place.
+    // Editors write a file beside it and move it into place.
     let beside = file.with_extension("new");
     std::fs::write(&beside, toml(&upstream, &["two"])).unwrap();
     std::fs::rename(&beside, &file).unwrap();
@@ -120,7 +121,7 @@ async fn a_changed_file_is_taken_over_and_a_broken_one_is_not() {
     assert_eq!(status(&checkpoint, "/mcp/two").await, 401);
 }
 
-/// A public server beyond loopback has to be meant twice.
+/// A public server that listens beyond loopback needs a second setting.
 #[tokio::test]
 async fn a_public_server_beyond_loopback_is_said_twice() {
     let folder = tempfile::tempdir().unwrap();
@@ -139,7 +140,7 @@ async fn a_public_server_beyond_loopback_is_said_twice() {
     assert_eq!(plain.code(), Some(2), "plain HTTP beyond loopback: {}", plain.stderr);
 }
 
-/// A second `serve` on the same data directory is refused; nothing of the first is disturbed.
+/// A second `serve` on the same data directory is refused, and the first one is not disturbed.
 #[tokio::test]
 async fn one_data_directory_has_one_instance() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -154,8 +155,8 @@ async fn one_data_directory_has_one_instance() {
     assert_eq!(status(&checkpoint, "/mcp/one").await, 401);
 }
 
-/// Bounds of a template name an argument that the tool does not declare: `check` says so as soon as the store knows the tool,
-/// and so does the command that would begin a task with them.
+/// The bounds of a template name an argument that the tool does not declare: `check` reports it as soon as the store
+/// knows the tool, and so does the command that would start a task with these bounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn check_finds_an_argument_in_bounds_that_its_tool_does_not_take() {
     let program = serde_json::json!(sekisho_e2e::harness::binary().display().to_string());
@@ -181,8 +182,8 @@ async fn check_finds_an_argument_in_bounds_that_its_tool_does_not_take() {
     assert!(started.stderr.contains("has no argument `titel`; did you mean `title`?"), "{}", started.stderr);
 }
 
-/// ATK-282: what matches nothing is told, with what was probably meant; where that opens a hole, it is a mistake for
-/// `check`, `policy check` and a start alike.
+/// ATK-282: a name that matches nothing is reported, with the name that was probably meant. If it makes the
+/// configuration less strict, it is an error for `check`, `policy check` and a start.
 #[tokio::test]
 async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
@@ -197,7 +198,7 @@ async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
         |condition: &str| format!("forbid(principal, action == Action::\"call\", resource) when {{ {condition} }};");
     let template = "[servers.billing.templates.t]\npurpose = \"p\"\n";
     let none = String::new();
-    // More of the configuration, the rule, what is said, whether it is refused.
+    // More lines of the configuration, the rule, the message, and whether it is refused.
     let cases = [
         ("", permit("principal in Group::\"suport\""), "did you mean `support`?", false),
         ("", forbid("principal in Group::\"suport\""), "did you mean `support`?", true),
@@ -249,7 +250,7 @@ async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
         let said = checked.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(said.contains(says), "{more}{rule}: {said}");
         let of_policy = sekisho(folder.path(), &["policy", "check", "-c", &config], "").await;
-        // A variable that is not set here is no mistake of a policy.
+        // A variable that is not set on this machine is not a mistake in a policy.
         let of_machine = says.starts_with("SEKISHO") || says.starts_with("/nowhere");
         assert_eq!(of_policy.code(), Some(i32::from(refused && !of_machine)), "{more}{rule}\n{}", of_policy.stderr);
         if refused {
@@ -259,7 +260,7 @@ async fn a_typing_error_that_opens_a_hole_is_a_mistake() {
     }
 }
 
-/// What the store knows is compared, too: users, tools, and the base URL that clients were told.
+/// The content of the store is compared as well: users, tools, and the base URL that clients were told.
 #[tokio::test]
 async fn check_compares_the_file_with_the_store() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -284,8 +285,8 @@ async fn check_compares_the_file_with_the_store() {
     assert!(!said.contains("did you mean"), "{code:?} {said}");
 }
 
-/// Under `serve`, the commands about servers speak of the file: its servers, its classes, and tools that nobody has
-/// called yet; and a server without classes is told how to get them.
+/// Under `serve`, the commands about servers use the configuration: its servers, its classes, and tools that nobody has
+/// called yet. A server without classes gets instructions to set them.
 #[tokio::test]
 async fn commands_about_servers_know_the_file() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -312,13 +313,13 @@ async fn commands_about_servers_know_the_file() {
     let table: toml::Table = proposed.stdout.parse().unwrap_or_else(|error| panic!("{error}: {}", proposed.stdout));
     let classes = table["servers"]["bare"]["tools"].as_table().unwrap();
     assert!(classes.len() >= 3 && classes.values().all(|class| class.is_str()), "{}", proposed.stdout);
-    // What was printed is a configuration in which every tool has a class.
+    // The output is a configuration in which every tool has a class.
     let file = checkpoint.folder().join("with.toml");
     std::fs::write(&file, format!("{text}{}", proposed.stdout)).unwrap();
     let config = file.display().to_string();
     let checked = checkpoint.command(&["check", "-c", &config]).await;
     assert!(checked.code() == Some(0) && !checked.stderr.contains("tools propose"), "{}", checked.stderr);
-    // Where nothing runs, the file says it.
+    // If no instance runs, the file is read.
     let data = checkpoint.data_dir();
     let _kept = checkpoint.kill().await;
     let listed = sekisho(&data, &["server", "list", "-c", &config], "").await.stdout;

@@ -1,4 +1,4 @@
-//! Every failure says what happened and what to do, under its own exit code.
+//! Every failure says what happened and what to do, with its own exit code.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 
 use super::{script, sekisho};
 
-/// ST-05: a child that ends before its first answer is told by its last lines and by the names it did not get.
+/// ST-05: if a child ends before its first answer, the error shows its last lines and the names of variables that it
+/// did not get.
 #[tokio::test]
 async fn a_child_that_ends_at_once_is_told_by_its_last_words() {
     let folder = tempfile::tempdir().unwrap();
@@ -24,7 +25,7 @@ async fn a_child_that_ends_at_once_is_told_by_its_last_words() {
     }
     assert!(!failed.stderr.contains("the-secret-value"), "names only: {}", failed.stderr);
     assert!(!failed.stdout.contains("\"ready\":true"));
-    // It was not kept: the next start begins from nothing.
+    // The server was not stored: the next start has none.
     assert_eq!(sekisho(&setup.data_dir(), &["server", "list"], "").await.stdout.lines().count(), 1);
 }
 
@@ -36,7 +37,7 @@ async fn a_program_that_does_not_exist_is_named() {
     assert!(failed.stderr.contains("/nowhere/no-such-program"), "{}", failed.stderr);
 }
 
-/// A program that starts and never speaks MCP is not waited for without end.
+/// A program that starts and never speaks MCP is given up after a bounded time.
 #[tokio::test]
 async fn a_program_that_says_nothing_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -65,7 +66,7 @@ async fn a_port_in_use_is_said_with_the_way_out() {
     assert!(error["error"].is_string() && error["help"].is_string(), "{error}");
 }
 
-/// Root reads everything, so the program runs as somebody else where the tests run as root.
+/// Root can read everything, so the program runs as another user if the tests run as root.
 #[tokio::test]
 async fn an_unreadable_data_directory_is_said_with_the_way_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -73,7 +74,7 @@ async fn an_unreadable_data_directory_is_said_with_the_way_out() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // A copy that everybody may run, wherever the build folder is.
+    // A copy that everybody may execute, wherever the build folder is.
     let program = folder.path().join("sekisho");
     std::fs::copy(binary(), &program).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -95,7 +96,7 @@ async fn an_unreadable_data_directory_is_said_with_the_way_out() {
     assert!(plain.contains("--data-dir"), "{said}");
 }
 
-/// A file where the data directory should be, and one whose key was damaged, are said and not overwritten.
+/// If the data directory is a file, or its key is damaged, there is an error and nothing is overwritten.
 #[tokio::test]
 async fn a_damaged_data_directory_is_not_written_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +115,7 @@ async fn a_damaged_data_directory_is_not_written_over() {
     assert_eq!(std::fs::read(data.join("seal.key")).unwrap(), b"short");
 }
 
-/// An HTTP upstream that answers 401 is named as one that wants its own credential, with the flag that gives it one.
+/// If an HTTP upstream answers 401, the error says that it needs its own credential, and names the flag for it.
 #[tokio::test]
 async fn an_upstream_with_a_lock_of_its_own_is_named_so() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -146,7 +147,7 @@ async fn an_upstream_that_is_away_is_said() {
     checkpoint.stderr().contains("is not ready").await;
 }
 
-/// 0 yes, 1 no, 2 usage, 3 environment.
+/// Exit codes: 0 yes, 1 no, 2 usage, 3 environment.
 #[tokio::test]
 async fn exit_codes_say_what_kind_of_failure_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -185,7 +186,7 @@ async fn exit_codes_say_what_kind_of_failure_it_was() {
     assert_eq!(short.code(), Some(2), "{}", short.stderr);
 }
 
-/// What began in the middle of something can be begun again: a start that failed leaves nothing in the way.
+/// A failed start leaves nothing behind that prevents the next one.
 #[tokio::test]
 async fn a_failed_start_can_be_repeated() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();

@@ -1,4 +1,4 @@
-//! `run`: what it prints, how a second one joins the first, and that no child outlives it.
+//! `run`: what it prints, how a second one adds its server to the first, and that no child outlives it.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn address(checkpoint: &Checkpoint) -> std::net::SocketAddr {
     format!("127.0.0.1:{port}").parse().unwrap()
 }
 
-/// The ready line has the exact line or link for each client, and the text form says the same.
+/// The ready line contains the exact line or link for each client, and the text form contains the same.
 #[tokio::test]
 async fn run_prints_what_to_paste_into_each_client() {
     let checkpoint = Checkpoint::notes().start().await;
@@ -37,7 +37,7 @@ async fn run_prints_what_to_paste_into_each_client() {
     assert!(checkpoint.base_url().starts_with("http://localhost:"));
 }
 
-/// The same for people, with the link for the owner's password and a word on clients in the cloud.
+/// The same for people, with the link for the owner's password and a note on clients in the cloud.
 #[tokio::test]
 async fn run_tells_a_person_what_to_do_first() {
     let folder = tempfile::tempdir().unwrap();
@@ -62,7 +62,7 @@ async fn run_tells_a_person_what_to_do_first() {
     assert_eq!(process.ended().await.code(), Some(0));
 }
 
-/// ST-02, PX-35: a second `run` on the same data directory gives its server to the first, which serves both.
+/// ST-02, PX-35: a second `run` on the same data directory passes its server to the first, which serves both.
 #[tokio::test]
 async fn a_second_run_joins_the_first() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -82,14 +82,14 @@ async fn a_second_run_joins_the_first() {
     assert_eq!(first.status, 401, "the first is still there");
     let nothing = sekisho(&checkpoint.data_dir(), &["run"], "").await;
     assert_eq!(nothing.code(), Some(2), "{}", nothing.stderr);
-    // Both are there after a restart, without being named again.
+    // Both are there after a restart, although no command names them again.
     let restarted = checkpoint.restart().await;
     let names: Vec<_> =
         restarted.ready()["servers"].as_array().unwrap().iter().map(|server| server["name"].clone()).collect();
     assert_eq!(names, ["notes", "second"]);
 }
 
-/// A server that is handed over and does not work is refused, and what ran before runs on.
+/// If a server that is passed to a running instance does not work, it is refused, and the others continue.
 #[tokio::test]
 async fn a_second_run_that_fails_harms_nothing() {
     let checkpoint = Checkpoint::notes().start().await;
@@ -106,8 +106,8 @@ async fn a_second_run_that_fails_harms_nothing() {
     );
 }
 
-/// ATK-283: a name that is taken stays with its server, and so does everything that was granted at it: whatever is behind a name is
-/// what people consented to. The same program again is no other server.
+/// ATK-283: a name in use stays with its server, and so does everything that was granted there, because people
+/// consented to the server behind that name. The same program again counts as the same server.
 #[tokio::test]
 async fn a_name_that_is_taken_is_not_given_to_another_server() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -128,19 +128,19 @@ async fn a_name_that_is_taken_is_not_given_to_another_server() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let kept = checkpoint.ask(&["server", "list"]).await;
     assert!(!format!("{kept:?}").contains("no-such-program") && format!("{kept:?}").contains("bundled"), "{kept:?}");
-    // The same when nothing runs.
+    // The same if no instance runs.
     let _kept = checkpoint.kill().await;
     let refused = sekisho(&data, &["run", "--name", "notes", "--http", &upstream.url()], "").await;
     assert_eq!(refused.code(), Some(2), "{}{}", refused.stdout, refused.stderr);
 }
 
 fn is_alive(pid: &str) -> bool {
-    // A zombie has ended, whoever has yet to hear of it.
+    // A zombie counts as ended, even if its parent has not noticed yet.
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
 }
 
-/// ST-13: when the checkpoint ends, by SIGTERM or SIGKILL, no child and no child's child stays.
+/// ST-13: when the checkpoint ends, by SIGTERM or SIGKILL, its children and their children end.
 #[tokio::test]
 async fn no_child_outlives_a_kill() {
     for polite in [true, false] {
@@ -167,7 +167,7 @@ async fn no_child_outlives_a_kill() {
     }
 }
 
-/// SIGTERM ends it in order: exit 0, and the control socket is gone.
+/// SIGTERM ends it cleanly: exit code 0, and the control socket is removed.
 #[tokio::test]
 async fn it_ends_in_order_when_it_is_told_to() {
     let checkpoint = Checkpoint::notes().start().await;

@@ -1,4 +1,4 @@
-//! `sekisho import`: from a client's file to a checkpoint, without a secret left where it was.
+//! `sekisho import`: moves servers from a client's file to a checkpoint, and leaves no secret behind.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use super::sekisho;
 const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "ghp_CANARYCANARYCANARY";
 
-/// What the file carries is shown without its secrets; with `--write` it leads to the checkpoint, the secret lies in a
-/// file that only we may read, and the checkpoint serves what was imported.
+/// The content of the file is shown without its secrets. With `--write`, the file points to the checkpoint, the secret
+/// is in a file that only we may read, and the checkpoint serves the imported server.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clients_servers_move_behind_the_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,7 +64,7 @@ async fn a_clients_servers_move_behind_the_checkpoint() {
     let toml = std::fs::read_to_string(&config).unwrap();
     assert!(!toml.contains("CANARY") && toml.contains("LEVEL = \"info\""), "{toml}");
 
-    // Twice is once too often, and changes nothing.
+    // A second import is refused and changes nothing.
     std::fs::write(&file, &before).unwrap();
     let again = run(&["--write"]).await;
     assert_eq!(again.code(), Some(2), "{}", again.stderr);
@@ -124,8 +124,8 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// ATK-281: nothing that is recognised as a secret is shown or written into the configuration, whatever its name and
-/// form; what is filled in later is what was there. The configuration is ours alone.
+/// ATK-281: no recognised secret is shown or written into the configuration, whatever its name and form; the program
+/// later gets its original value. Only we can read the configuration.
 #[tokio::test]
 async fn no_secret_of_a_clients_file_is_shown_or_written() {
     let servers = json!({
@@ -168,9 +168,9 @@ async fn no_secret_of_a_clients_file_is_shown_or_written() {
     assert!(!checked.stderr.contains("CANARY") && !checked.stdout.contains("CANARY"), "{}", checked.stderr);
 }
 
-/// A reference is the same variable where the checkpoint runs, with the same default; what only the client knows
-/// stays with it, and the client's file is as it was. `check` and `serve` agree on what is missing here. A secret on a
-/// command line, which lies in a file of its own, reaches the program as it was.
+/// A reference becomes the same variable on the checkpoint's machine, with the same default. A variable that only the
+/// client has stays with the client, and its file is not changed. `check` and `serve` report the same variables as
+/// missing here. A secret from a command line is moved to a file, and reaches the program unchanged.
 #[tokio::test(flavor = "multi_thread")]
 async fn references_mean_what_they_meant() {
     let scratch = tempfile::tempdir().unwrap();
@@ -216,8 +216,8 @@ async fn references_mean_what_they_meant() {
     assert_eq!(told.trim(), "token,a:b,somebody,postgresql://app:CANARY@h/db");
 }
 
-/// No member is lost or switched on. What the checkpoint has a word for is written with it; what it cannot have
-/// stays with its client, and is said.
+/// No member is lost or switched on. Members that the checkpoint supports are written with its words; any other stays
+/// with the client, which is reported.
 #[tokio::test]
 async fn no_member_of_an_entry_is_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -258,7 +258,7 @@ async fn no_member_of_an_entry_is_lost() {
     assert_eq!(toml["servers"]["stream"]["url"].as_str(), Some("https://api.example.com/mcp2"));
 }
 
-/// A server that asks for a login is left with the client that logs in there; one that does not is moved.
+/// A server that asks for a login stays with the client that logs in there; any other is moved.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_asks_for_a_login_stays() {
     let (protected, open) = (Checkpoint::notes().start().await, Upstream::start(Speaks::Modern).await.unwrap());
@@ -278,7 +278,7 @@ async fn a_server_that_asks_for_a_login_stays() {
     assert!(written.stdout.contains("it was not seen whether it asks for a login"), "{}", written.stdout);
 }
 
-/// Two thousand servers whose names become one here take no more than seconds, and each has a name of its own.
+/// Two thousand servers whose names become the same here are imported within seconds, each with its own name.
 #[tokio::test]
 async fn two_thousand_equal_names_are_imported() {
     let servers: serde_json::Map<String, Value> = (0..2000)

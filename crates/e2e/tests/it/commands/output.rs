@@ -1,11 +1,11 @@
-//! What is written where nobody sits at a terminal: plain text, without colours.
+//! The output to anything but a terminal: plain text, without colours.
 
 use std::process::Command;
 
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::harness::{Process, binary};
 
-/// A command line whose output goes to a file or a pipe, of somebody whose terminal has all colours.
+/// Runs a command whose output goes to a file or a pipe, for a user whose terminal has all colours.
 fn piped(folder: &std::path::Path, words: &[&str]) -> Process {
     let mut command = Command::new(binary());
     command.env("SEKISHO_DATA_DIR", folder).env("TERM", "xterm-256color").env("COLORTERM", "truecolor");
@@ -15,7 +15,7 @@ fn piped(folder: &std::path::Path, words: &[&str]) -> Process {
     Process::start(command.args(words))
 }
 
-/// Help, errors of every kind, tables, mistakes of a configuration, and the log of a checkpoint.
+/// Help, errors of every kind, tables, mistakes in a configuration, and the log of a checkpoint.
 #[tokio::test]
 async fn nothing_is_coloured_where_no_terminal_is() {
     let folder = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ async fn nothing_is_coloured_where_no_terminal_is() {
         if !json.is_empty() {
             let log = process.stderr().now();
             let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
-            // As docs/operate.md says.
+            // As docs/operate.md describes it.
             assert!(line["timestamp"].is_string() && line["level"].is_string() && line["target"].is_string(), "{line}");
             assert!(line["fields"]["message"].is_string(), "{line}");
         }

@@ -1,4 +1,4 @@
-//! `sekisho server tools`: what a server changes is shown, and counts once an owner has accepted it.
+//! `sekisho server tools`: changes of a server are shown, and take effect after an owner has accepted them.
 
 use sekisho_e2e::harness::{Checkpoint, Person};
 use sekisho_protocol::mcp::method::Revision;
@@ -8,7 +8,7 @@ use super::script;
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// A server of 2025-11-25 whose tools stand in a file.
+/// Returns a server of 2025-11-25 whose tools are in a file.
 pub(crate) fn changeable(folder: &std::path::Path) -> String {
     let tools = folder.join("tools.json");
     let body = format!(
@@ -38,8 +38,8 @@ async fn seen(checkpoint: &Checkpoint, token: &str) -> Vec<String> {
     talk.tools().await
 }
 
-/// ATK-76: a changed tool and a new one are neither listed nor called until what was shown is accepted, by its
-/// fingerprint; a fingerprint that is over accepts nothing.
+/// ATK-76: a changed tool and a new one are neither listed nor called until what was shown is accepted by its
+/// fingerprint; an outdated fingerprint accepts nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changed_is_shown_and_accepted_by_its_fingerprint() {
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ async fn what_changed_is_shown_and_accepted_by_its_fingerprint() {
     };
     let (one, three) = (fingerprint("read_one"), fingerprint("read_three"));
 
-    // By the time it is accepted, the server says something else again.
+    // Before it is accepted, the server changes the tool again.
     write(&[
         tool("read_one", "Something else again."),
         tool("read_two", "Reads two."),

@@ -1,11 +1,11 @@
-//! What a program and an HTTP upstream are given, and how it is kept.
+//! The secrets that a program and an HTTP upstream get, and how they are stored.
 
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::harness::{Checkpoint, binary};
 
 use super::script;
 
-/// Every file of a data directory, as bytes.
+/// Returns every file of a data directory, as bytes.
 fn files(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.filter_map(|path| Some((path.display().to_string(), std::fs::read(&path).ok()?))).collect()
@@ -17,7 +17,7 @@ fn stands_nowhere(folder: &std::path::Path, secret: &str) {
     }
 }
 
-/// ATK-90, ST-01, PX-34: a child has the variables it was given and nothing else; values are kept sealed.
+/// ATK-90, ST-01, PX-34: a child gets the configured variables and nothing else; their values are stored sealed.
 #[tokio::test]
 async fn a_child_has_what_it_was_given_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,13 +57,13 @@ async fn a_child_has_what_it_was_given_and_nothing_else() {
         stands_nowhere(&data, secret);
         assert!(!checkpoint.stderr().now().contains(secret) && !checkpoint.process().stdout().now().contains(secret));
     }
-    // Asked once: the next start takes it from where it was sealed.
+    // The value was asked for once: the next start reads it from the store.
     std::fs::remove_file(&seen).unwrap();
     let list = checkpoint.ask(&["server", "list"]).await;
     assert!(!list[0].to_string().contains("asked-secret-value"), "{}", list[0]);
 }
 
-/// ATK-53, PX-11, RS-37: an HTTP upstream is shown its secret header and not ours; the value is kept sealed.
+/// ATK-53, PX-11, RS-37: an HTTP upstream gets its secret header and not our token; the value is stored sealed.
 #[tokio::test]
 async fn an_upstream_is_shown_its_secret_header() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();

@@ -1,4 +1,4 @@
-//! `sekisho specmap`: texts from files, folders and the web; what it prints, and how it refuses.
+//! `sekisho specmap`: reads texts from files, folders and the web; what it prints, and its errors.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ async fn run(folder: &Path, words: &[&str]) -> sekisho_e2e::harness::Finished {
     sekisho(&folder.join("data"), &all, "").await
 }
 
-/// A file and a folder give the same picture at every run; every way to write it and every question has its answer.
+/// A file and a folder give the same diagram in every run; every format and every question works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_specification_is_drawn_and_answers_questions() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,7 +69,7 @@ async fn a_specification_is_drawn_and_answers_questions() {
     }
 }
 
-/// One line that says what is wrong and one that says what to do; nothing is drawn.
+/// The error has one line that says what is wrong and one that says what to do; nothing is drawn.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_drawn_is_refused() {
     let folder = tempfile::tempdir().unwrap();

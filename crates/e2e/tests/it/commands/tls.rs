@@ -1,4 +1,4 @@
-//! Built-in TLS: its certificate, its cookies, and what happens when the files change.
+//! Built-in TLS: its certificate, its cookies, and a change of the files.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 
 use super::WATCHED;
 
-/// One request over TLS that trusts this certificate alone; `None` when there is no connection.
+/// Sends a request over TLS, trusting only this certificate. `None` if there is no connection.
 async fn ask(port: u16, trusted: &Certificate, request: &Ask) -> Option<Reply> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.cert.as_bytes()).unwrap()).unwrap();
@@ -39,8 +39,8 @@ fn write(folder: &std::path::Path, certificate: &Certificate) {
     std::fs::write(folder.join("cert.pem"), &certificate.cert).unwrap();
 }
 
-/// AS-07, RS-42, PX-06: over https cookies are `__Host-`, metadata says https, plain HTTP says nothing; a renewed
-/// certificate is taken over without a restart, and a broken one is not.
+/// AS-07, RS-42, PX-06: over https, cookies are `__Host-`, the metadata say https, and plain HTTP gets no response; a
+/// renewed certificate is used without a restart, and an invalid one is not.
 #[tokio::test]
 async fn it_serves_tls_and_takes_over_a_renewed_certificate() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
@@ -55,7 +55,7 @@ async fn it_serves_tls_and_takes_over_a_renewed_certificate() {
     );
     let file = folder.path().join("sekisho.toml");
     std::fs::write(&file, toml).unwrap();
-    // The port has to be known before the start, for it stands in the base URL.
+    // The port has to be known before the start, because the base URL contains it.
     let mut command = Command::new(binary());
     command.env("SEKISHO_DATA_DIR", folder.path().join("data")).env("NO_COLOR", "1").env_remove("SEKISHO_LOG");
     command.args(["--json", "serve", "--listen", &format!("127.0.0.1:{port}"), "-c"]).arg(&file);

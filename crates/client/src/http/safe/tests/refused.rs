@@ -1,4 +1,4 @@
-//! What is never called, in every spelling (ATK-28, ATK-29, ATK-30, ATK-85, CL-42 to CL-45, AS-31).
+//! What is never called, in any spelling (ATK-28, ATK-29, ATK-30, ATK-85, CL-42 to CL-45, AS-31).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -14,7 +14,7 @@ async fn refusal(settings: &HttpSettings, names: &Names, url: &str) -> HttpError
     http.send(Request::get(Destination::given(url))).await.map(|response| response.status).expect_err(url)
 }
 
-/// Ways to write an address that is not the public Internet; most of them are the canary's own.
+/// Spellings of addresses that are not on the public Internet; most of them are the canary's own.
 const SPELLINGS: [&str; 56] = [
     "127.0.0.1",
     "127.1",
@@ -74,8 +74,8 @@ const SPELLINGS: [&str; 56] = [
     "[2001:db8::1]",
 ];
 
-/// ATK-28, CL-44, AS-31: no spelling of such an address is connected to, not even with loopback http allowed,
-/// which does not cover https; the canary sees nothing.
+/// ATK-28, CL-44, AS-31: no spelling of such an address is connected to, even if loopback http is allowed, which does
+/// not apply to https; nothing reaches the canary.
 #[tokio::test]
 async fn no_spelling_of_a_forbidden_address_is_called() {
     let canary = Canary::new();
@@ -90,8 +90,8 @@ async fn no_spelling_of_a_forbidden_address_is_called() {
     assert!(canary.is_silent());
 }
 
-/// ATK-28, ATK-85, AS-31, PX-16: a name is as forbidden as its addresses. A set with one bad address is refused
-/// whole, wherever in it the bad one is.
+/// ATK-28, ATK-85, AS-31, PX-16: a name is forbidden if its addresses are. A set with one forbidden address is refused
+/// as a whole, wherever in the set that address is.
 #[tokio::test]
 async fn a_name_with_any_forbidden_address_is_refused() {
     let canary = Canary::new();
@@ -129,15 +129,15 @@ async fn localhost_is_refused_over_https() {
     assert!(canary.is_silent());
 }
 
-/// ATK-30, CL-45: a name that changes its mind between look-ups: there is one look-up for one connection, and
-/// what was checked is what is connected to. The allowed address answers with something that is no TLS.
+/// ATK-30, CL-45: for a name whose address changes between look-ups, there is one look-up for each connection, and the
+/// connection goes to a checked address. The allowed address answers with something that is not TLS.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_name_that_flips_never_reaches_the_other_address() {
     let (allowed, canary) = loop {
         let allowed = tokio::net::TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).await.unwrap();
         let port = allowed.local_addr().unwrap().port();
-        // The port may be taken on the other address: then another one is tried.
+        // The port may be in use on the other address: then another port is tried.
         if let Ok(canary) = Canary::at(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
             break (allowed, canary);
         }
@@ -148,7 +148,7 @@ async fn a_name_that_flips_never_reaches_the_other_address() {
     let http = SafeHttp::with_resolver(settings, Box::new(names.clone())).unwrap();
     let server = tokio::spawn(async move {
         let mut reached = 0;
-        // Every second try reaches us; the connection is closed at once.
+        // Every second attempt reaches us; the connection is closed at once.
         while reached < 500 {
             drop(allowed.accept().await.unwrap());
             reached += 1;
@@ -167,7 +167,7 @@ async fn a_name_that_flips_never_reaches_the_other_address() {
     assert!(canary.is_silent());
 }
 
-/// CL-43, ATK-85: plain http is for loopback, where allowed, and a name does not change that.
+/// CL-43, ATK-85: plain http works only for loopback, where it is allowed; a host name does not change that.
 #[tokio::test]
 async fn plain_http_is_for_loopback_only() {
     let canary = Canary::new();
@@ -200,7 +200,7 @@ async fn plain_http_is_for_loopback_only() {
     );
 }
 
-/// CL-46, ATK-86: other schemes, user information, fragments and things that are no URL.
+/// CL-46, ATK-86: other schemes, user information, fragments and texts that are not URLs.
 #[tokio::test]
 async fn only_plain_web_urls_are_called() {
     let names = Names::of(&[&["127.0.0.1"]]);
@@ -241,7 +241,7 @@ async fn only_plain_web_urls_are_called() {
     }
 }
 
-/// A private network that was allowed is called, and only that one.
+/// A private network that was allowed is called, and no other.
 #[tokio::test]
 async fn an_allowed_network_is_called() {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -260,7 +260,7 @@ async fn an_allowed_network_is_called() {
     assert!(matches!(error, HttpError::Address { .. }), "{error:?}");
 }
 
-/// Names that are each at an address of their own; `moved.test` is outside at first and inside ever after.
+/// A resolver with a different address for each name; `moved.test` is public at first and internal ever after.
 #[derive(Debug, Default)]
 struct Places(std::sync::atomic::AtomicUsize);
 
@@ -277,8 +277,8 @@ impl Resolve for Places {
     }
 }
 
-/// ATK-222: a network that a person allowed is reached by what the person names, and by what is named inside of it; a
-/// host outside names nothing there, whatever its names look like, and whereto it moves afterwards.
+/// ATK-222: an allowed private network is reached by what a person names, and by links from inside it. A host outside
+/// can name nothing there, whatever its names look like, and wherever it moves afterwards.
 #[tokio::test]
 async fn nobody_outside_names_an_allowed_network() {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -296,7 +296,7 @@ async fn nobody_outside_names_an_allowed_network() {
         let error = sent(named(by)).await;
         assert!(matches!(&error, HttpError::Named { .. }), "{by}: {error:?}");
     }
-    // Seen outside once: the connection itself may fail as it likes.
+    // This makes the host known as public. Whether the connection succeeds does not matter.
     sent(Destination::given(format!("https://moved.test:{port}/"))).await;
     let error = sent(named("moved.test")).await;
     assert!(matches!(&error, HttpError::Named { by, .. } if by == "moved.test"), "{error:?}");
