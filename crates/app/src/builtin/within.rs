@@ -1,7 +1,7 @@
-//! Why a call was refused, and what could be narrower: each told to whoever asks about calls of its own only.
+//! Tells a caller why one of its own calls was refused, and which of its own grants could be narrower.
 //!
-//! A caller is a user through a client. What that user does through another client is not told, nor which rules decide,
-//! nor whether something that the user may not use exists (RS-36).
+//! A caller is a user through a client. It is not told what that user does through another client, nor which rules
+//! decide, nor whether something that the user may not use exists (RS-36).
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use serde_json::{Map, Value, json};
 use super::{CheckpointServer, Found, tool};
 use crate::command::history;
 
-/// A refusal is on record this long after it was told, at the latest: reads are recorded in batches.
+/// How long to wait for the record of a refusal, which is written in batches after the caller has its answer.
 const RECORDED_WITHIN: Duration = Duration::from_millis(200);
-/// Between two looks for it.
+/// How long to wait before looking for the record again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How far back advice may look, in days.
 const DAYS_MAX: u32 = 90;
@@ -76,7 +76,7 @@ pub(super) fn tools() -> Vec<Value> {
     ]
 }
 
-/// What was decided, or what would be.
+/// Explains a recorded call, or one that could be made.
 pub(super) async fn explain(server: &CheckpointServer, caller: &Caller, asked: Asked) -> Result<Found, String> {
     let Some(client) = caller.client() else { return Err("nobody in particular has no calls of its own".to_owned()) };
     match asked {
@@ -90,7 +90,8 @@ pub(super) async fn explain(server: &CheckpointServer, caller: &Caller, asked: A
     }
 }
 
-/// What was decided on a call of the caller's own. Anybody else's is as unknown as none.
+/// Explains the decision on one of the caller's own calls. The error for other callers' calls is the same as for
+/// unknown ones.
 async fn recorded(
     server: &CheckpointServer,
     (subject, client): (&Subject, &ClientId),
@@ -130,7 +131,7 @@ async fn decision(server: &CheckpointServer, request: RequestId) -> Result<Optio
     let mut tx = server.store.read().await.map_err(failed)?;
     let filter = AuditFilter { request: Some(request), ..AuditFilter::default() };
     let records = tx.audit().list(&filter).await.map_err(failed)?;
-    // The last one: a call that waited for a person is judged twice.
+    // The last decision counts: a call that waited for a person is judged twice.
     let mut decisions = records.into_iter().filter_map(|stored| match stored.record.event {
         Event::Decision(decision) => Some(*decision),
         _ => None,
@@ -138,7 +139,7 @@ async fn decision(server: &CheckpointServer, request: RequestId) -> Result<Optio
     Ok(decisions.next_back())
 }
 
-/// What the caller may know of a decision, and the way out of it.
+/// Returns what the caller may know about a decision, and what can be done about it.
 fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Value) {
     let page = |path: String| json!({ "url": format!("{base_url}{path}") });
     let task = || match (decision.task, decision.grant) {
@@ -174,7 +175,7 @@ fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Valu
         (Verdict::Deny, None) if decision.why == Some(Why::ArgumentsInvalid) => {
             ("the arguments were not those that the tool takes: see its input schema".to_owned(), Value::Null)
         }
-        // The same words whether the thing exists or not, is held back or not (RS-36).
+        // The text must not show whether the thing exists or is held back (RS-36).
         (Verdict::Deny, Some(SetName::Rights) | None) => (
             "the user's rights refused: there is no such thing here, or the user may not use it, or a rule forbids the \
              call; the user can see at the link what can be done"
@@ -184,7 +185,7 @@ fn why(decision: &Decision, request: RequestId, base_url: &str) -> (String, Valu
     }
 }
 
-/// What the three sets would say to a call through the client that asks.
+/// Explains how the three sets would judge a call through the client that asks.
 async fn possible(
     server: &CheckpointServer,
     (subject, client): (&Subject, &ClientId),
@@ -218,8 +219,8 @@ async fn possible(
     Ok(Found { text: format!("tools/call {tool} at {at}: {said}"), data: Some(data) })
 }
 
-/// What the caller may know of it. Where the rights refuse, nothing else is said: what the other sets ask for would tell
-/// of what is there.
+/// Returns what the caller may know about the explanation. If the rights refuse, nothing else is told: what the other
+/// sets require would show what exists.
 fn would(explained: &Explained) -> (String, Value) {
     let of = &explained.explanation;
     if !of.rights.inside && of.decision == Verdict::Deny {
@@ -260,7 +261,7 @@ fn would(explained: &Explained) -> (String, Value) {
     (lines.join("; "), data)
 }
 
-/// What could be narrower of the caller's own grants.
+/// Returns how the caller's own grants could be narrower.
 pub(super) async fn advise(server: &CheckpointServer, caller: &Caller, asked: Since) -> Result<Found, String> {
     let Some(client) = caller.client() else { return Err("nobody in particular has no calls of its own".to_owned()) };
     let days = asked.days.unwrap_or(30);
@@ -275,7 +276,7 @@ pub(super) async fn advise(server: &CheckpointServer, caller: &Caller, asked: Si
         tracing::error!(%error, "no advice could be given");
         "the records cannot be read at the moment".to_owned()
     })?;
-    // Rules are the owners' business, and what they would say of others with them.
+    // Proposed rules are only for owners, because they would tell about other users.
     let own: Vec<&Advice> = advice.iter().filter(|advice| !matches!(advice.proposal, Proposal::Policy(_))).collect();
     let texts: Vec<String> = own.iter().map(|advice| history::text(advice)).collect();
     let text = if texts.is_empty() {
