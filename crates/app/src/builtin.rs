@@ -19,7 +19,8 @@ use tools::tool;
 pub(crate) use tools::{DOCUMENT_BYTES_MAX, TOOLS};
 
 impl CheckpointServer {
-    /// Answers one call.
+    /// Answers one call. An unknown tool or wrong arguments are an error for the client (JSON-RPC); the error of a tool
+    /// is part of the answer, for the model.
     async fn answer(&self, asked: BuiltInCall) -> Result<Value, String> {
         let BuiltInCall { caller, name, arguments } = asked;
         let place = self.place().await?;

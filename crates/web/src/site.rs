@@ -1,4 +1,4 @@
-//! What the surfaces share that show pages to people.
+//! The state that all surfaces with pages for people share.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use url::Url;
 use crate::cookies::Cookies;
 use crate::{door, frame, session};
 
-/// Where the pages are, and how long a browser stays signed in.
+/// The settings of a site: where its pages are, and how long a browser stays signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteSettings {
     /// The issuer identifier (RFC 8414 §2): `https://HOST[:PORT][/PATH]`, or `http://localhost:PORT` on a laptop;
@@ -32,62 +32,63 @@ impl Default for SiteSettings {
 }
 
 impl SiteSettings {
-    /// An absolute URL of ours: the base URL and this path.
+    /// Returns the absolute URL of a path of ours.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base_url)
     }
 
-    /// The path of the base URL, without a slash at its end; empty for most.
+    /// Returns the path of the base URL, without a slash at its end; usually empty.
     pub fn prefix(&self) -> &str {
         let rest = self.base_url.split_once("://").map_or("", |(_, rest)| rest);
         rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
     }
 
-    /// `scheme://host[:port]`, as a browser writes it in `Origin`.
+    /// Returns `scheme://host[:port]`, as a browser writes it in `Origin`.
     pub fn origin(&self) -> String {
         Url::parse(&self.base_url).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
     }
 
-    /// Host and port, for people.
+    /// Returns host and port, to show to people.
     pub fn host(&self) -> String {
         self.origin().split_once("://").map(|(_, host)| host.to_owned()).unwrap_or_default()
     }
 
-    /// Whether browsers reach us over TLS; otherwise only on loopback, where sessions have doors (see [`crate::door`]).
+    /// Returns whether browsers reach us over TLS. If not, only on loopback, where sessions have doors (see
+    /// [`crate::door`]).
     pub fn is_https(&self) -> bool {
         self.base_url.starts_with("https://")
     }
 }
 
-/// What a site is made of.
+/// The parts that a site is made from.
 pub struct SiteParts {
-    /// Everything remembered.
+    /// The store.
     pub store: Store,
-    /// Where `now` comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where secrets and identifiers come from.
+    /// The random source of secrets and identifiers.
     pub entropy: Arc<dyn Entropy>,
-    /// The servers that are protected.
+    /// The protected servers.
     pub servers: watch::Receiver<Arc<ServerDirectory>>,
-    /// Whose chain of records is written.
+    /// The node whose chain of records is written.
     pub node: NodeId,
-    /// Where the pages are.
+    /// The settings of the site.
     pub settings: SiteSettings,
 }
 
-/// One per process, shared by the surfaces that show pages.
+/// The state that all surfaces with pages share; one per process.
 pub struct Site {
-    /// Everything remembered.
+    /// The store.
     pub store: Store,
-    /// Where `now` comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where secrets and identifiers come from.
+    /// The random source of secrets and identifiers.
     pub entropy: Arc<dyn Entropy>,
-    /// The servers that are protected.
+    /// The protected servers.
     pub servers: watch::Receiver<Arc<ServerDirectory>>,
-    /// Whose chain of records is written.
+    /// The node whose chain of records is written.
     pub node: NodeId,
-    /// Where the pages are.
+    /// The settings of the site.
     pub settings: SiteSettings,
     /// The names and attributes of cookies.
     pub cookies: Cookies,
@@ -102,7 +103,7 @@ impl Debug for Site {
 }
 
 impl Site {
-    /// A site of these parts.
+    /// Makes a site of these parts.
     pub fn new(parts: SiteParts) -> Arc<Self> {
         let SiteParts { store, clock, entropy, servers, node, settings } = parts;
         Arc::new(Self {
@@ -118,7 +119,7 @@ impl Site {
         })
     }
 
-    /// A path of ours as a router has it: behind the path of the base URL.
+    /// Returns a path of ours for a router, with the path of the base URL in front.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.settings.prefix())
     }
@@ -136,13 +137,13 @@ impl HasSite for Site {
     }
 }
 
-/// Serves the pages of all surfaces: also behind doors, with the way out of a session and the style sheet. Every other
-/// address is answered with what is here.
+/// Serves the pages of all surfaces, with and without doors, and also the logout and the style sheet. Every other
+/// address gets a page that tells what is here.
 pub fn serve(site: Arc<Site>, pages: Router) -> Router {
     let own = Router::new().route(&site.at("/logout"), post(session::log_out)).with_state(Arc::clone(&site));
     let pages = pages.merge(own);
     let assets = Router::new().route(&site.at("/assets/{name}"), get(frame::asset)).with_state(Arc::clone(&site));
-    // What lies behind a door is the pages for people and nothing else.
+    // Only the pages for people are served behind a door.
     let behind = pages.clone();
     let enter = move |request: axum::extract::Request| door::enter(site, behind, request);
     pages.merge(assets).fallback(enter)

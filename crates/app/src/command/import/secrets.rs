@@ -1,4 +1,7 @@
 //! Finds the secrets in a text: by the name of the text, and by what it looks like.
+//!
+//! Nothing that is recognised here is shown or written into a configuration. A false match does no harm: the text is
+//! masked, and kept in a file of its own.
 
 use serde_json::Value;
 
