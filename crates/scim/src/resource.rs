@@ -119,7 +119,7 @@ pub(crate) fn single(attribute: &'static Attribute, value: &Value) -> Result<Val
     }
 }
 
-/// Reads a boolean, or the text that Entra ID sends instead ("True").
+/// Reads a boolean, or the text that Entra ID sends instead ("True" or "False").
 fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(truth) => Some(*truth),

@@ -157,7 +157,7 @@ fn list(value: Value) -> Vec<Value> {
     }
 }
 
-/// Stores the values of a list: an empty list removes the attribute, a list that is too long is an error.
+/// Stores the values of a list, unless it is empty. A list that is too long is an error.
 fn keep(home: &mut Map<String, Value>, attribute: &Attribute, values: Vec<Value>) -> Result<(), ScimError> {
     let max = if attribute.name == "members" { MEMBERS_MAX } else { VALUES_MAX };
     if values.len() > max {
