@@ -1,5 +1,8 @@
 //! Reads a JSON text in place: the kind of a value, its members, its elements, its text. Only texts with escapes are
 //! copied.
+//!
+//! For texts that have passed [`crate::mcp::strict`]. On any other text, every function still ends and never panics;
+//! [`Broken`] says that the text is not JSON.
 
 use std::borrow::Cow;
 

@@ -122,7 +122,7 @@ impl Parser {
         Ok(pieces)
     }
 
-    /// How many bytes of an event that is not complete are kept.
+    /// Returns how many bytes of an incomplete event are buffered.
     pub fn kept_bytes(&self) -> usize {
         self.event.raw.len() + self.line.len()
     }
@@ -133,7 +133,7 @@ impl Parser {
         self.kept_bytes() == 0
     }
 
-    /// How many bytes of an event that is not complete are kept.
+    /// Returns how many bytes of an incomplete event are buffered.
     pub fn open_bytes(&self) -> usize {
         self.event.raw.len() + self.line.len()
     }
