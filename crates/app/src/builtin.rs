@@ -1,8 +1,8 @@
 //! The checkpoint as an MCP server of its own, protected like any other: it reads specifications, and tells an agent
 //! why it was refused and how little it needs.
 //!
-//! Everything only reads. What it tells of the checkpoint is within what its caller may know ([`within`]); what it reads
-//! comes with the call, or from a URL by the client that strangers cannot turn inward ([`reading`]).
+//! All tools only read. What they tell about the checkpoint is limited to what their caller may know ([`within`]);
+//! documents come with the call, or from a URL through the client that cannot reach internal addresses ([`reading`]).
 
 mod reading;
 mod server;
@@ -19,7 +19,8 @@ use tools::tool;
 pub(crate) use tools::{DOCUMENT_BYTES_MAX, TOOLS};
 
 impl CheckpointServer {
-    /// The outer error is the client's (JSON-RPC), the inner one the model's.
+    /// Answers one call. An unknown tool or wrong arguments are an error for the client (JSON-RPC); the error of a tool
+    /// is part of the answer, for the model.
     async fn answer(&self, asked: BuiltInCall) -> Result<Value, String> {
         let BuiltInCall { caller, name, arguments } = asked;
         let place = self.place().await?;
@@ -72,7 +73,7 @@ impl BuiltIn for CheckpointServer {
     }
 }
 
-/// Arguments, strictly: an unknown member is answered as a mistake.
+/// Reads arguments strictly: an unknown member is an error.
 fn read<T: DeserializeOwned>(arguments: Map<String, Value>) -> Result<T, String> {
     serde_json::from_value(Value::Object(arguments)).map_err(|error| format!("the arguments do not fit: {error}"))
 }

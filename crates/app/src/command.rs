@@ -34,7 +34,7 @@ use serde::Serialize;
 use crate::error::CommandError;
 use crate::say;
 
-/// Prints a value for a program.
+/// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CommandError> {
     let text =
         serde_json::to_string(value).map_err(|error| CommandError::environment(error.to_string(), "report this"))?;
@@ -68,7 +68,7 @@ pub(crate) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// The error for an outcome that does not belong to the act: the running instance is of another version.
+/// Returns the error for an outcome that does not belong to the act: the running instance has another version.
 pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
     let kind = serde_json::to_value(outcome)
         .ok()
@@ -80,7 +80,7 @@ pub(crate) fn unexpected(outcome: &Outcome) -> CommandError {
     )
 }
 
-/// A length of time as it is written on the command line, in seconds.
+/// Parses a duration of the command line, and returns it in seconds.
 pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()?.checked_mul(86_400));
     let span: Result<jiff::SignedDuration, _> = text.parse();
@@ -90,12 +90,12 @@ pub(crate) fn seconds(text: &str) -> Result<u32, CommandError> {
     })
 }
 
-/// Foreign text on one line (ATK-95).
+/// Returns foreign text on one line, with control characters escaped (ATK-95).
 pub(crate) fn visible(text: &str) -> String {
     for_terminal(text).into_owned()
 }
 
-/// Rules as one line.
+/// Joins the names of rules on one line.
 pub(crate) fn rules(rules: &[RuleId]) -> String {
     rules.iter().map(RuleId::text).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,7 @@
-//! The control socket: how a command reaches the instance that has the data directory.
+//! The control socket: how a command reaches the instance that uses the data directory.
 //!
-//! One JSON line in, one JSON line out. The socket lies in a folder that only its owner may enter and is 0600
-//! itself (ST-02, PX-35); whoever can write to it could as well write to the store.
+//! The command is one JSON line, and so is the reply. The socket is in a folder that only its owner may enter and has
+//! mode 0600 itself (ST-02, PX-35); whoever can write to it could as well write to the store.
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -29,22 +29,22 @@ use crate::{described, servers};
 
 /// The longest line either side sends, in bytes.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Before commands are accepted again after an error.
+/// How long to wait after an error before accepting commands again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The longest a command may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What comes back.
+/// The reply to a command.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
     Done(Outcome),
-    /// What was asked for cannot work on this machine.
+    /// The command cannot work on this machine.
     Failed {
         message: String,
         help: Option<String>,
     },
-    /// What was asked for cannot be read.
+    /// The command has wrong arguments.
     Misused {
         message: String,
         help: Option<String>,
@@ -58,18 +58,18 @@ pub(crate) struct Control {
     store: Store,
     node: NodeId,
     clock: Arc<dyn Clock>,
-    /// What only a running instance can do is asked of it. It holds us, so we do not hold it.
+    /// The running instance, for what only it can do. A weak reference, because the instance owns this value.
     instance: Weak<Instance>,
 }
 
 impl Control {
-    /// For this instance.
+    /// Makes the control of this instance.
     pub(crate) fn of(instance: &Arc<Instance>) -> Self {
         let (store, clock) = (instance.store.clone(), instance.clock.clone());
         Self { store, node: instance.node, clock, instance: Arc::downgrade(instance) }
     }
 
-    /// Listens at `path`, in place of a socket that an earlier instance left.
+    /// Listens at `path`, replacing a socket that an earlier instance left.
     pub(crate) fn listen(self, path: &Path) -> Result<tokio::task::JoinHandle<()>, CommandError> {
         let bad = |error: std::io::Error| {
             CommandError::environment(
@@ -91,7 +91,7 @@ impl Control {
                         let control = control.clone();
                         tokio::spawn(async move { tokio::time::timeout(TIMEOUT, control.answer(stream)).await });
                     }
-                    // Out of descriptors, for example: commands must reach us again when that is over.
+                    // Out of file descriptors, for example: go on, so that commands reach us again afterwards.
                     Err(error) => {
                         tracing::warn!(%error, "a command could not be accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -128,8 +128,9 @@ impl Control {
         writer.write_all(&line).await
     }
 
-    /// Who and what there is, is in force when the command returns: the next thing that is typed may need it. Whatever
-    /// cannot be taken over stays as it was, and the feed tells of it again.
+    /// Performs a command. Changes of users, servers and rights are in force when this returns, because the next
+    /// command may need them. If they cannot be taken over, the old state stays until the feed reports the change
+    /// again.
     pub(crate) async fn perform(&self, command: Command) -> Reply {
         let changes_rights = command.kind().is_some_and(ActKind::changes_rights);
         let reply = perform(&self.store, self.node, self.clock.as_ref(), command).await;
@@ -141,7 +142,7 @@ impl Control {
         reply
     }
 
-    /// What is in force is ours alone to ask.
+    /// Answers a question about calls, which only the running instance can do by the state in force.
     async fn judge(&self, command: Command) -> Reply {
         let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
         if let Command::Explain(question) = &command {
@@ -150,7 +151,7 @@ impl Control {
         Self::reply(instance.judge(command).await)
     }
 
-    /// Which servers are in force, and what is known of their tools.
+    /// Answers a question about the servers in force and what is known of their tools.
     async fn describe(&self, command: Command) -> Reply {
         let Some(instance) = self.instance.upgrade() else { return Reply::Refused("we are stopping".to_owned()) };
         if let Command::ToolsAsk { server } = &command
@@ -172,8 +173,9 @@ impl Control {
         }
     }
 
-    /// A server that another `run` hands over is looked behind like a first one. If it does not work, what was there
-    /// before is there again: a mistake, or an upstream that is down, must not end anybody's grants.
+    /// Adds a server that another `run` hands over, and probes its upstream like that of a first one. If it does not
+    /// work, the previous definition is restored: a mistake, or an upstream that is down, must not end anybody's
+    /// grants.
     async fn add(&self, server: ServerAdd) -> Reply {
         let name = server.name.clone();
         let before = match kept(&self.store, &name).await {
@@ -192,7 +194,7 @@ impl Control {
         };
         let was_there = before.is_some();
         self.perform(undo(name.clone(), before)).await;
-        // In force again before anybody is told, and not only once the change has made its way.
+        // The previous definition has to be in force again before we reply.
         if was_there && let Err(error) = instance.look_behind(&name).await {
             tracing::warn!(server = %name, %error, "the server that was there before does not work either");
         }
@@ -200,12 +202,12 @@ impl Control {
     }
 }
 
-/// A server as it is kept, secrets included.
+/// Returns a stored server, secrets included.
 pub(crate) async fn kept(store: &Store, name: &ServerName) -> Result<Option<ServerAdd>, StoreError> {
     server::kept(&mut store.read().await?, name).await
 }
 
-/// What takes back that a server was added.
+/// Returns the command that undoes the addition of a server.
 pub(crate) fn undo(name: ServerName, before: Option<ServerAdd>) -> Command {
     before.map_or(Command::ServerRemove { name }, Command::ServerAdd)
 }
@@ -220,7 +222,7 @@ async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, command: Comman
     }
 }
 
-/// Compares the records with the heads that are given, otherwise with those of the second place.
+/// Compares the records with the given heads, or with those of the second place if none are given.
 async fn verify(
     store: &Store,
     (node, clock): (NodeId, &dyn Clock),
@@ -244,7 +246,7 @@ async fn verify(
     }
 }
 
-/// The second place that the instance had which ran last, as it was noted in the store.
+/// Returns the second place of the last running instance, which noted it in the store.
 async fn noted_place(store: &Store) -> Option<SecondPlace> {
     let mut tx = store.read().await.ok()?;
     let place = tx.settings().get(heads::PLACE_SETTING).await.ok()??;
@@ -261,12 +263,12 @@ pub(crate) async fn perform_here(
     answer(perform(store, node, clock, command).await)
 }
 
-/// Has an act performed: by the running instance if there is one, otherwise by us.
+/// Performs an act through the running instance if there is one, otherwise in this process.
 pub(crate) async fn act(common: &Common, command: Command) -> Result<Outcome, CommandError> {
     act_in(&DataDir::open(common.data_dir.as_deref())?, command).await
 }
 
-/// The same, in a data directory that is open already.
+/// Does the same as [`act`] in a data directory that is open already.
 pub(crate) async fn act_in(data: &DataDir, command: Command) -> Result<Outcome, CommandError> {
     let reply = match data.lock()? {
         Some(_lock) => {
@@ -288,8 +290,8 @@ pub(crate) async fn act_in(data: &DataDir, command: Command) -> Result<Outcome, 
     answer(reply)
 }
 
-/// Has a question about calls or servers answered: by the running instance if there is one, otherwise here, by a
-/// configuration file or by the servers that `run` keeps.
+/// Answers a question about calls or servers: through the running instance if there is one, otherwise here, from a
+/// configuration file or the servers of `run`.
 pub(crate) async fn judge(common: &Common, config: Option<&Path>, command: Command) -> Result<Outcome, CommandError> {
     let configuration = config.map(check::sound).transpose()?;
     let configured = configuration.as_ref().and_then(|configuration| configuration.data_dir.as_deref());
@@ -358,8 +360,8 @@ mod tests {
     use super::Control;
     use crate::data_dir::DataDir;
 
-    /// ST-02, PX-35, ATK-100: the one way to administer a running instance is open to its own account alone, also
-    /// where somebody left a folder or a socket with other modes.
+    /// ST-02, PX-35, ATK-100: the only way to administer a running instance is open to its own account alone, also if
+    /// its folder or socket had other modes before.
     #[tokio::test]
     async fn the_control_socket_is_its_owners_alone() {
         let folder = tempfile::tempdir().unwrap();
@@ -379,7 +381,7 @@ mod tests {
         assert_eq!(mode(&path), 0o700);
         for entry in std::fs::read_dir(&path).unwrap() {
             let entry = entry.unwrap().path();
-            // The lock holds nothing.
+            // The lock file is empty.
             assert!(
                 mode(&entry) == 0o600 || entry.ends_with("instance.lock"),
                 "{}: {:o}",

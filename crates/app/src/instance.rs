@@ -1,4 +1,4 @@
-//! One running checkpoint. `wiring.rs` makes it, and each other file has one of its duties.
+//! One running checkpoint. `wiring.rs` builds it, and each other file does one of its tasks.
 
 mod outbound;
 mod questions;

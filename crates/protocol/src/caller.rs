@@ -21,25 +21,25 @@ pub struct PeerAddress(pub core::net::IpAddr);
 pub struct Recognition(Arc<AtomicBool>);
 
 impl Recognition {
-    /// A token or a session was shown and is good.
+    /// Notes that a valid token or session was shown.
     pub fn recognize(&self) {
         if !self.is_recognized() {
             self.0.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether that was said.
+    /// Returns whether a valid token or session was noted.
     pub fn is_recognized(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// For whom a call is made.
+/// The subject that a call is made for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
-    /// Anonymous: nothing was shown, at a server that was opened on purpose (`access = "public"`).
+    /// Nobody in particular: the request has no token, and the server is open on purpose (`access = "public"`).
     Anonymous,
-    /// A service in its own name: a client that acts for no user.
+    /// A client that acts in its own name, for no user.
     Service(ClientId),
     /// A person.
     User(UserId),
@@ -140,7 +140,7 @@ impl ActorPath {
         &self.0
     }
 
-    /// Who calls now.
+    /// Returns the client that calls now.
     pub fn last(&self) -> Option<&ClientId> {
         self.0.last()
     }
@@ -152,36 +152,36 @@ impl<'de> Deserialize<'de> for ActorPath {
     }
 }
 
-/// Who calls, and on what that rests: everything the pipeline may know of it.
+/// The caller and the basis of its authority: everything that the pipeline may know about it.
 ///
 /// Made from a verified token whose grant is alive and of the same epoch, or for a request without a token at a server
 /// that was opened on purpose; never from a header, a body or a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// What was granted; at an open server, what the server gives to everybody.
+    /// The granted scopes; at an open server, those that it gives to everybody.
     pub scopes: ScopeSet,
-    /// On what the caller's authority rests.
+    /// The basis of the caller's authority.
     pub basis: Basis,
 }
 
-/// On what a caller's authority rests. Whatever treats callers differently matches on this without a wildcard arm, so
-/// that a further basis has to be decided on at each of these places before anything compiles.
+/// The basis of a caller's authority. Code that treats callers differently matches on this without a wildcard arm, so
+/// that a new variant does not compile before each of these places handles it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
     /// An access token of ours, and the grant behind it.
     Grant(Granted),
-    /// Nothing was shown. The server was opened on purpose (`access = "public"`), and the caller is anonymous.
+    /// No token: the server was opened on purpose (`access = "public"`), and the caller is anonymous.
     Open,
 }
 
-/// What a verified access token of ours says beside its scopes.
+/// The claims of a verified access token of ours, besides its scopes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
-    /// For whom the client calls.
+    /// The subject that the client calls for.
     pub subject: Subject,
     /// The client that calls: the last of the path.
     pub client: ClientId,
-    /// The clients through which it calls, from the one that the subject let in to the one that calls.
+    /// The clients that the call goes through, from the one that the subject let in to the one that calls.
     pub path: ActorPath,
     /// The grant behind the token.
     pub grant: GrantId,
@@ -189,21 +189,22 @@ pub struct Granted {
     pub task: Option<TaskId>,
     /// The token's identifier, for the records. It is not the token.
     pub token: TokenId,
-    /// When the token ends. Standing streams end with it.
+    /// When the token expires. Open streams end with it.
     pub expires: Timestamp,
 }
 
-/// For whom rights are asked, and through which clients: a caller, or somebody who could call.
+/// A subject and the clients that it acts through, for which rights are evaluated: a caller, or somebody who could
+/// call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Principal<'a> {
-    /// For whom.
+    /// The subject.
     pub subject: &'a Subject,
-    /// Through which clients; `None` where there is none, or where the question is about no client.
+    /// The clients; `None` if there is none, or if the question does not depend on a client.
     pub path: Option<&'a ActorPath>,
 }
 
 impl<'a> Principal<'a> {
-    /// A subject, through no client.
+    /// Makes a principal of a subject without a client.
     pub fn of(subject: &'a Subject) -> Self {
         Self { subject, path: None }
     }
@@ -226,7 +227,7 @@ impl Caller {
         Self { scopes, basis: Basis::Open }
     }
 
-    /// For whom the call is made.
+    /// Returns the subject that the call is made for.
     pub fn subject(&self) -> &Subject {
         match &self.basis {
             Basis::Grant(granted) => &granted.subject,
@@ -242,7 +243,7 @@ impl Caller {
         }
     }
 
-    /// For whom and through whom, as rights see it.
+    /// Returns the subject and path for evaluating rights.
     pub fn principal(&self) -> Principal<'_> {
         match &self.basis {
             Basis::Grant(granted) => Principal { subject: &granted.subject, path: Some(&granted.path) },
@@ -250,8 +251,8 @@ impl Caller {
         }
     }
 
-    /// The grant of ours on which the call rests, for records and for what the store keeps by grant. Whether there is
-    /// one says nothing about who calls: match on [`Caller::basis`] for that.
+    /// Returns our grant behind the call, for records and for data that the store keeps by grant. Its presence says
+    /// nothing about who calls: match on [`Caller::basis`] for that.
     pub fn grant(&self) -> Option<GrantId> {
         match &self.basis {
             Basis::Grant(granted) => Some(granted.grant),

@@ -1,7 +1,7 @@
-//! One spelling for one JSON value: members sorted, no blanks, numbers written one way (after RFC 8785).
+//! The canonical spelling of a JSON value: members sorted, no blanks, one form for each number (after RFC 8785).
 //!
-//! For digests only; nothing that is forwarded is ever written by this. Two texts with one meaning have one digest,
-//! so an approval, a record or an accepted definition does not hang on the order of members.
+//! For digests only; nothing that is forwarded is written by this. Two texts with the same meaning have the same
+//! digest, so an approval, a record or an accepted definition does not depend on the order of members.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use crate::mcp::message::Meta;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// The digest of a value's canonical form. What is not JSON, or is nested deeper than serde_json reads, is digested
-/// as it stands.
+/// Returns the digest of a value's canonical form. Text that is not JSON, or is nested deeper than serde_json reads, is
+/// digested as it is.
 pub fn digest(raw: &RawValue) -> Digest {
     match serde_json::from_str(raw.get()) {
         Ok(value) => Digest::of(write(&value).as_bytes()),
@@ -20,10 +20,10 @@ pub fn digest(raw: &RawValue) -> Digest {
     }
 }
 
-/// Arguments in the one spelling that a digest of them is of, and that a person is shown. None at all are `{}`.
+/// Returns arguments in the canonical spelling that is digested and shown to a person. Without arguments, this is `{}`.
 ///
-/// As they stand, where a number has a fraction, an exponent or more digits than an integer holds: reading it could lose
-/// digits, and what somebody says yes to must not stand for what is almost the same.
+/// Arguments are left as they are if a number has a fraction, an exponent or more digits than an integer holds: parsing
+/// it could lose digits, and an approval must not cover something that is only almost the same.
 pub fn arguments(text: Option<&[u8]>) -> Cow<'_, str> {
     let Some(text) = text else { return Cow::Borrowed("{}") };
     match serde_json::from_slice::<Value>(text) {
@@ -32,26 +32,26 @@ pub fn arguments(text: Option<&[u8]>) -> Cow<'_, str> {
     }
 }
 
-/// The digest of arguments.
+/// Returns the digest of arguments in their canonical spelling.
 pub fn digest_of_text(text: Option<&[u8]>) -> Digest {
     Digest::of(arguments(text).as_bytes())
 }
 
-/// Whether a member of `params` says what is called with what, or brings back what was asked: an approval, and the digest
-/// of a call, know these by themselves.
+/// Returns whether a member of `params` is a part of the call itself or brings back an answer: approvals and digests of
+/// calls cover these separately.
 fn is_part_of_call(name: &str) -> bool {
     matches!(name, "arguments" | "inputResponses" | "name" | "ref" | "requestState" | "uri")
 }
 
-/// Whether a member of `params._meta` belongs to the exchange and not to the call: it may differ each time that the same
-/// call is made, and no server may act on it (2026-07-28 Overview, `_meta`; W3C Trace Context §3.2, §3.3).
+/// Returns whether a member of `params._meta` belongs to the exchange and not to the call: it may differ each time that
+/// the same call is made, and no server may act on it (2026-07-28 Overview, `_meta`; W3C Trace Context §3.2, §3.3).
 fn is_mechanics(name: &str) -> bool {
     matches!(name, Meta::PROGRESS_TOKEN | "traceparent" | "tracestate")
         || matches!(name, Meta::CLIENT_CAPABILITIES | Meta::CLIENT_INFO | Meta::LOG_LEVEL | Meta::PROTOCOL_VERSION)
 }
 
-/// What a call sends beside what is called and its arguments: `_meta`, `task`, and whatever else stands in `params`, in the
-/// one spelling that a digest is of and that a person is shown. `None`: nothing.
+/// Returns what a call sends besides its target and its arguments: `_meta`, `task`, and other members of `params`, in
+/// the canonical spelling that is digested and shown to a person. `None`: nothing.
 pub fn beside(params: Option<&[u8]>) -> Option<String> {
     let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(params?).ok()?;
     members.retain(|name, _| !is_part_of_call(name));
@@ -84,7 +84,7 @@ fn is_exact(value: &Value) -> bool {
     }
 }
 
-/// The canonical text.
+/// Returns the canonical text of a value.
 pub fn write(value: &Value) -> String {
     let mut out = String::new();
     push(&mut out, value);

@@ -1,4 +1,4 @@
-//! What is known of a server's tools: the class each was given, and the digest of what was accepted.
+//! The known tools of a server: the class of each, and the digest of its accepted definition.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl std::str::FromStr for ToolClass {
 #[error("not a class: expected `read`, `write` or `destructive`")]
 pub struct ToolClassError;
 
-/// One tool as its server shows it at this moment. Nothing in it is the owner's.
+/// One tool as its server shows it now. Nothing in it was decided by the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolSeen {
     /// The name in `tools/list` and `tools/call`.
@@ -55,19 +55,19 @@ pub struct ToolSeen {
     pub summary: String,
     /// What the annotations, the name and the method suggest.
     pub proposed: ToolClass,
-    /// What the tool promises, as one canonical JSON object: name, title, description, schemas, annotations. Of several
-    /// tools that have this name: an array of those objects.
+    /// The definition of the tool, as one canonical JSON object: name, title, description, schemas, annotations. If
+    /// several tools have this name: an array of those objects.
     pub definition: String,
 }
 
 impl ToolSeen {
-    /// Whether several tools of the server have this name. Such an entry can never be accepted: nobody can say which of
-    /// them a call reaches.
+    /// Returns whether several tools of the server have this name. Such an entry can never be accepted, because nobody
+    /// knows which of them a call reaches.
     pub fn is_of_several(&self) -> bool {
         self.definition.starts_with('[')
     }
 
-    /// The digest of what it promises.
+    /// Returns the digest of its definition.
     pub fn digest(&self) -> Digest {
         Digest::of(self.definition.as_bytes())
     }
@@ -82,7 +82,7 @@ pub struct Tool {
     pub summary: String,
     /// What the annotations, the name and the method suggest. A proposal only: annotations are untrusted (CL-51).
     pub proposed: ToolClass,
-    /// What the owner decided. Until then the tool needs its own `tool:NAME` scope.
+    /// The class that the owner gave it. Without one, the tool needs its own `tool:NAME` scope.
     pub class: Option<ToolClass>,
     /// The digest of the definition last seen (name, description, schemas, annotations).
     pub seen: Digest,
@@ -91,46 +91,46 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Whether it is held back: what it promises now is not what was accepted (ATK-76).
+    /// Returns whether it is held back: its current definition is not the accepted one (ATK-76).
     pub fn is_held(&self) -> bool {
         self.accepted != Some(self.seen)
     }
 }
 
-/// A tool that is held back, with what it promised when it was accepted.
+/// A tool that is held back, with its current and its accepted definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldTool {
     /// The tool.
     pub tool: Tool,
-    /// What it promises now, as canonical JSON.
+    /// The current definition, as canonical JSON.
     pub definition: String,
-    /// What was accepted; `None` for a new tool.
+    /// The accepted definition; `None` for a new tool.
     pub accepted: Option<String>,
 }
 
-/// One thing in which a definition is not the accepted one.
+/// One place in which a definition differs from the accepted one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Where: members and places from the outside in, such as `inputSchema.properties.path.type`.
+    /// The place, as a path of members from the outside in, such as `inputSchema.properties.path.type`.
     pub at: String,
-    /// What was accepted there: a text as it is, anything else as JSON. `None`: nothing.
+    /// The accepted value: a text as it is, anything else as JSON. `None`: there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// What is there now.
+    /// The current value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
-/// Differences that are written out; a definition with more is told by how many it has.
+/// The most differences that are listed; further ones are only counted.
 pub const DIFFERENCES_MAX: usize = 200;
 
 impl HeldTool {
-    /// Whether it was never accepted in any form.
+    /// Returns whether no definition of it was ever accepted.
     pub fn is_new(&self) -> bool {
         self.accepted.is_none()
     }
 
-    /// In what it differs from what was accepted, at most [`DIFFERENCES_MAX`] places, and how many more there are.
+    /// Returns the differences from the accepted definition, at most [`DIFFERENCES_MAX`], and how many more there are.
     pub fn differences(&self) -> (Vec<Difference>, usize) {
         let read = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
         let before = self.accepted.as_deref().map_or(Value::Object(serde_json::Map::new()), read);
@@ -142,7 +142,7 @@ impl HeldTool {
     }
 }
 
-/// Objects are compared member by member; a list is one thing, for a place in it means nothing by itself.
+/// Compares objects member by member, and lists as a whole, because an index in a list has no meaning by itself.
 fn compare(before: &Value, after: &Value, at: &str, found: &mut Vec<Difference>) {
     if let (Value::Object(before), Value::Object(after)) = (before, after) {
         let inside = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };

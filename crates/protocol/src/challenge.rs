@@ -2,7 +2,7 @@
 
 use crate::scope::ScopeSet;
 
-/// Why the bearer token was not enough; absent where no token was shown (RS-16, RFC 6750 §3.1).
+/// Why the bearer token was not enough; absent if no token was sent (RS-16, RFC 6750 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeError {
     /// The token is good, the scopes are too few.
@@ -68,7 +68,7 @@ fn push(header: &mut String, name: &str, value: &str) {
         match character {
             '"' | '\\' => header.extend(['\\', character]),
             ' '..='~' => header.push(character),
-            // What a header cannot hold is not passed on (ATK-13).
+            // A character that a header cannot hold is replaced (ATK-13).
             _ => header.push('?'),
         }
     }

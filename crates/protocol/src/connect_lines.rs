@@ -1,10 +1,10 @@
-//! What to paste into which client to connect it to a server.
+//! The lines to paste into each client to connect it to a server.
 
 use crate::ids::ServerName;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// How a real client is connected to a server: the client's name, and the exact line or link.
+/// Returns for each known client its name, and the exact line or link that connects it to a server.
 pub fn connect_lines(name: &ServerName, url: &str) -> Vec<(&'static str, String)> {
     let code = serde_json::json!({ "name": name, "type": "http", "url": url });
     let cursor = STANDARD.encode(serde_json::json!({ "url": url }).to_string());

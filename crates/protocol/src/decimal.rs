@@ -1,4 +1,4 @@
-//! Numbers of JSON as they are written: exact, whatever a double would make of them.
+//! Numbers of JSON, exactly as they are written, without rounding to a double.
 //!
 //! `500`, `500.0` and `5e2` are one number; `100.00000000000000001` is more than 100.
 
@@ -6,11 +6,11 @@ use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-/// Digits of most numbers: there is room for so many without another allocation.
+/// How many digits fit without an allocation; enough for most numbers.
 const DIGITS_USUAL: usize = 24;
-/// The largest power of ten that a number may be moved by. Doubles end at 308.
+/// The largest exponent, as a power of ten. Doubles end at 308.
 const EXPONENT_MAX: i32 = 1_000;
-/// Digits of a divisor: what is left of a division fits into 128 bits.
+/// The most digits of a divisor, so that the remainder of a division fits into 128 bits.
 const DIVISOR_DIGITS_MAX: usize = 18;
 
 /// An exact decimal number: `0.DIGITS` times ten to the power of `point`. Zero has no digits.
@@ -23,7 +23,7 @@ pub struct Decimal {
 }
 
 impl Decimal {
-    /// Reads a number by the grammar of RFC 8259 §6. `None`: it is none, or has an exponent beyond any use.
+    /// Parses a number by the grammar of RFC 8259 §6. Returns `None` if it is not one, or if its exponent is too large.
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
@@ -55,18 +55,18 @@ impl Decimal {
         Some(Self { negative, digits, point })
     }
 
-    /// Whether it has no fraction.
+    /// Returns whether it has no fraction.
     pub fn is_integer(&self) -> bool {
         self.fraction_digits() <= 0
     }
 
-    /// The same as an integer of 64 bits; never one nearby.
+    /// Returns the number as an integer of 64 bits, if it is exactly one.
     pub fn to_i64(&self) -> Option<i64> {
         i64::try_from(self.scaled(0)?).ok()
     }
 
-    /// The same as Cedar writes a `decimal`: at most four digits of fraction, and 64 bits in ten thousandths. Never one
-    /// nearby.
+    /// Returns the number in the form of a Cedar `decimal`, if it is exactly one: at most four digits of fraction, and
+    /// 64 bits in ten thousandths.
     pub fn to_four_places(&self) -> Option<String> {
         const UNIT: u64 = 10_000;
         let scaled = i64::try_from(self.scaled(4)?).ok()?;
@@ -74,8 +74,8 @@ impl Decimal {
         Some(format!("{sign}{}.{:04}", scaled.unsigned_abs() / UNIT, scaled.unsigned_abs() % UNIT))
     }
 
-    /// Whether it is a whole number of times another. `None`: the other is zero or negative, or has more digits than can
-    /// be divided by here.
+    /// Returns whether it is an integer multiple of another number. `None`: the other is zero or negative, or has too
+    /// many digits.
     pub fn is_multiple_of(&self, divisor: &Self) -> Option<bool> {
         if divisor.negative || divisor.digits.is_empty() || divisor.digits.len() > DIVISOR_DIGITS_MAX {
             return None;
@@ -83,7 +83,7 @@ impl Decimal {
         if self.digits.is_empty() {
             return Some(true);
         }
-        // How much further left the last digit of this number stands. Where it stands further right, no multiple has it.
+        // How many more digits of fraction the divisor has. If this number has more, it cannot be a multiple.
         let Ok(moved) = u32::try_from(divisor.fraction_digits() - self.fraction_digits()) else { return Some(false) };
         let unit = divisor.digits.iter().fold(0_u128, |sum, digit| sum * 10 + u128::from(*digit));
         let zeros = std::iter::repeat_n(&0_u8, usize::try_from(moved).ok()?);
@@ -91,12 +91,12 @@ impl Decimal {
         Some(rest == 0)
     }
 
-    /// Digits behind the point; negative where zeros stand before it.
+    /// Returns the number of digits behind the point; negative if the number ends with zeros before it.
     fn fraction_digits(&self) -> i32 {
         i32::try_from(self.digits.len()).unwrap_or(i32::MAX).saturating_sub(self.point)
     }
 
-    /// The integer that it is, `places` further left. `None`: it is none, or has more than 37 digits.
+    /// Returns the number times ten to the power of `places`. `None`: that is no integer, or has more than 37 digits.
     fn scaled(&self, places: i32) -> Option<i128> {
         if self.digits.is_empty() {
             return Some(0);
@@ -110,7 +110,7 @@ impl Decimal {
         Some(if self.negative { -size } else { size })
     }
 
-    /// How far it is from zero, against another.
+    /// Compares the absolute values.
     fn cmp_size(&self, other: &Self) -> Ordering {
         match (self.digits.is_empty(), other.digits.is_empty()) {
             (true, true) => Ordering::Equal,

@@ -1,4 +1,4 @@
-//! SHA-256, the one digest: of what we issue, of what was called, of what a tool promised.
+//! SHA-256, the digest of tokens that we issue, of calls, and of definitions of tools.
 
 use std::fmt::{self, Debug, Display};
 

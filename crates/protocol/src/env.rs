@@ -1,4 +1,4 @@
-//! Time and chance, as the two seams through which every other crate receives them.
+//! Time and randomness: the two traits through which every other crate gets them.
 //!
 //! The real ones live in the binary (`app/os.rs`); tests use `ManualClock` and `SeededEntropy`.
 

@@ -1,4 +1,4 @@
-//! For tests: whether work grows in step with its input.
+//! For tests: checks that work grows linearly with its input.
 //!
 //! A parser whose cost grows with the square of its input lets a stranger stop a processor with one message. Such a parser
 //! looks fast on every input of a usual size, so the input is doubled five times and each step is measured.
@@ -12,21 +12,22 @@ mod readers;
 
 /// How often the input is doubled.
 pub const DOUBLINGS: u32 = 5;
-/// The most that a doubling may multiply the processor time by, on the average of all. Twice is in proportion; the rest is
-/// for sorting, and for caches that no longer hold the input.
+/// The largest factor by which a doubling may increase the processor time, on average. Linear work doubles; the rest is
+/// allowed for sorting, and for caches that no longer hold the input.
 const FACTOR_MAX: f64 = 2.2;
-/// The most for a single doubling: a step out of a cache, or to memory that is asked for anew each time, is steeper than the
-/// average; a square is four times.
+/// The largest factor for a single doubling. A step out of a cache, or to memory that is allocated again each time, is
+/// steeper than the average; quadratic work takes four times as long.
 const STEP_MAX: f64 = 3.5;
-/// How often each size is measured; the fastest counts, because nothing makes work faster than it is.
+/// How often each size is measured; the fastest time counts, because disturbances only make work slower.
 const TRIES: usize = 3;
-/// How often all sizes are measured again before they count as too slow: other work on the machine slows single ones down.
+/// How often all sizes are measured again before they count as too slow, because other work on the machine slows single
+/// ones down.
 const AGAIN: usize = 12;
-/// The first size takes at least this long, so that the clock is exact enough.
+/// The least time that the first size takes, so that the clock is exact enough.
 const FIRST_MIN: Duration = Duration::from_micros(500);
-/// A step that ends below this is not judged by itself: so little time is no danger, and not exact.
+/// A step that ends below this time is not judged by itself: it is harmless, and too short to measure exactly.
 const STEP_MIN: Duration = Duration::from_millis(2);
-/// The first size has at most so many units: then the work hardly depends on the input at all.
+/// The most units of the first size; if it takes more to be measurable, the work hardly depends on the input.
 const FIRST_UNITS_MAX: usize = 1 << 20;
 
 /// Runs `work` on inputs of `units` units and twice, four times up to 32 times as many, and panics if its processor time
@@ -45,7 +46,7 @@ pub fn in_proportion<I, O>(what: &str, units: usize, make: impl Fn(usize) -> I, 
     check(what, &std::iter::once(first).chain(larger).collect::<Vec<_>>(), work)
 }
 
-/// The same for inputs that are there: each has twice the size of the one before.
+/// Does the same for given inputs, each of which has twice the size of the one before.
 #[expect(clippy::panic, reason = "it is the assertion of a test")]
 pub fn check<I, O>(what: &str, inputs: &[I], work: impl Fn(&I) -> O) -> Duration {
     let mut times: Vec<Duration> = inputs.iter().map(|input| fastest(input, &work)).collect();
@@ -83,7 +84,7 @@ fn fastest<I, O>(input: &I, work: &impl Fn(&I) -> O) -> Duration {
     best
 }
 
-/// What this thread has used of a processor.
+/// Returns the processor time that this thread has used.
 fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }

@@ -101,15 +101,15 @@ id!(
     RequestId, "rid", "request"
 );
 impl RequestId {
-    /// The least that an exchange of this moment can be called: those that began earlier are less, and in their text
-    /// form stand before it.
+    /// Returns the smallest identifier of an exchange at this time: identifiers of earlier exchanges are smaller, also
+    /// in their text form.
     pub fn first_at(at: Timestamp) -> Self {
         // RFC 9562 §5.7: 48 bits of milliseconds come first.
         let millis = u128::try_from(at.as_millisecond()).unwrap_or(0);
         Self(Uuid::from_u128(millis.min((1 << 48) - 1) << 80))
     }
 
-    /// When the exchange began, in milliseconds since the epoch: what its name begins with.
+    /// Returns when the exchange began, in milliseconds since the epoch; the identifier begins with it.
     pub fn began_at_millisecond(&self) -> i64 {
         i64::try_from(self.0.as_u128() >> 80).unwrap_or(i64::MAX)
     }
@@ -244,7 +244,7 @@ impl FromStr for ServerName {
     }
 }
 
-/// So that a server is found by what stands in a path: what is no name is no server's.
+/// Allows looking a server up by a segment of a path; a text that is not a name matches no server.
 impl Borrow<str> for ServerName {
     fn borrow(&self) -> &str {
         &self.0
@@ -293,7 +293,7 @@ mod tests {
         assert!(first.to_string() < GrantId::generate(clock.now(), &entropy).to_string());
     }
 
-    /// What began earlier is less than anything that began later, whatever moment is asked for.
+    /// Identifiers of earlier exchanges are smaller than those of later ones, whatever time is given.
     #[test]
     fn the_first_name_of_a_moment_is_less_than_all_of_it() {
         let (clock, entropy) = (ManualClock::default(), SeededEntropy::default());

@@ -1,8 +1,8 @@
-//! A JSON text read where it stands: of which kind a value is, its members, its elements, its text. Nothing is copied
-//! but texts with escapes in them.
+//! Reads a JSON text in place: the kind of a value, its members, its elements, its text. Only texts with escapes are
+//! copied.
 //!
-//! For texts that [`crate::mcp::strict`] has passed. On any other text every function still ends and never panics;
-//! [`Broken`] says that it is not JSON.
+//! For texts that have passed [`crate::mcp::strict`]. On any other text, every function still ends and never panics;
+//! [`Broken`] says that the text is not JSON.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As JSON Schema calls it.
+    /// Returns the name of the kind in JSON Schema.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Array => "array",
@@ -52,12 +52,12 @@ pub struct Raw<'a>(&'a str);
 pub type Member<'a> = (Cow<'a, str>, Raw<'a>);
 
 impl<'a> Raw<'a> {
-    /// The value that a text is, without the blanks around it.
+    /// Wraps a text as a value, without the blanks around it.
     pub fn new(text: &'a str) -> Self {
         Self(text.trim_matches([' ', '\t', '\n', '\r']))
     }
 
-    /// As it is written.
+    /// Returns the value as it is written.
     pub fn text(self) -> &'a str {
         self.0
     }
@@ -75,7 +75,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// What a string says.
+    /// Returns the unescaped content of a string.
     pub fn string(self) -> Result<Cow<'a, str>, Broken> {
         scan::unescape(self.0).ok_or(Broken)
     }
@@ -91,7 +91,7 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// What is inside an object or an array.
+/// The items of an object or an array.
 #[derive(Debug, Clone)]
 struct Items<'a> {
     text: &'a str,
@@ -103,7 +103,7 @@ struct Items<'a> {
 enum State {
     /// Nothing was read yet.
     Fresh,
-    /// Something was.
+    /// At least one item was read.
     Within,
     /// The end was reached, or the text broke off.
     Over,
@@ -112,7 +112,7 @@ enum State {
 impl<'a> Items<'a> {
     fn of(text: &'a str, open: u8) -> Self {
         let opens = text.as_bytes().first() == Some(&open);
-        // A text that does not begin like one is found to be broken by the first item.
+        // If the text does not start with the right bracket, reading the first item reports it as broken.
         Self { text, at: usize::from(opens), state: State::Fresh }
     }
 

@@ -1,13 +1,13 @@
-//! Labels of drawings: foreign text made fit to be drawn, as plain text, as XML and as Mermaid.
+//! Labels of drawings: foreign text made safe for plain text, XML and Mermaid.
 //!
 //! Everything that is drawn takes foreign text only through these functions, so that what comes out is valid.
 
 use std::fmt::Write as _;
 
-/// What stands for a text of which nothing can be drawn.
+/// The label for a text of which nothing can be drawn.
 const NOTHING: &str = "-";
 
-/// A mark that turns the direction of writing: it would reorder what follows.
+/// Returns whether a character changes the direction of writing, which would reorder the text after it.
 fn turns_direction(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -37,7 +37,7 @@ pub fn clean(text: &str, chars_max: usize) -> String {
     if out.is_empty() { NOTHING.to_owned() } else { out.to_owned() }
 }
 
-/// Text as XML has it.
+/// Escapes text for XML.
 pub fn xml(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -57,7 +57,7 @@ fn is_space(character: char) -> bool {
     character.is_whitespace() || character.is_control()
 }
 
-/// What leaves no trace of its own, or is no character at all (and so must not stand in XML).
+/// Returns whether a character is invisible, or is no character at all and so not allowed in XML.
 fn invisible(character: char) -> bool {
     turns_direction(character)
         || matches!(character,
@@ -65,7 +65,7 @@ fn invisible(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A mark that is drawn over its predecessor; many of them would climb out of their line.
+/// Returns whether a mark is drawn over its predecessor; many of them would grow out of their line.
 fn accent(character: char) -> bool {
     matches!(character,
         '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OauthErrorCode {
-    /// The person or a rule said no.
+    /// The person or a rule refused.
     AccessDenied,
     /// RFC 6750 §3.1.
     InsufficientScope,
@@ -16,7 +16,7 @@ pub enum OauthErrorCode {
     InvalidClient,
     /// RFC 7591 §3.2.2.
     InvalidClientMetadata,
-    /// The code or token is not good for this request.
+    /// The code or token is not valid for this request.
     InvalidGrant,
     /// RFC 7591 §3.2.2.
     InvalidRedirectUri,
@@ -30,7 +30,7 @@ pub enum OauthErrorCode {
     InvalidToken,
     /// A page would be needed, and `prompt=none` forbids it (OpenID Connect Core §3.1.2.6).
     InteractionRequired,
-    /// Ours, and in a redirect (RFC 6749 §4.1.2.1); also of a refresh that cannot help (decision 0070).
+    /// We failed, in a redirect (RFC 6749 §4.1.2.1); also for a refresh that cannot help (decision 0070).
     ServerError,
     /// Too busy for now.
     TemporarilyUnavailable,

@@ -13,9 +13,9 @@ pub enum Role {
     Administrator,
     /// Reads the records, and the arguments that were kept. Changes nothing.
     Auditor,
-    /// Both, and in the group `owners` of the policies.
+    /// Does what administrators and auditors do, and is in the group `owners` of the policies.
     Owner,
-    /// Neither.
+    /// Does neither.
     #[default]
     User,
 }
@@ -26,7 +26,7 @@ pub enum Role {
 pub struct RoleError;
 
 impl Role {
-    /// All of them, the mightiest first.
+    /// All roles, the most powerful first.
     pub const ALL: [Self; 4] = [Self::Owner, Self::Administrator, Self::Auditor, Self::User];
 
     /// Whether it accepts tools, and answers requests for access.
@@ -44,7 +44,7 @@ impl Role {
         self == Self::Owner
     }
 
-    /// The word.
+    /// Returns the word for the role.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Administrator => "administrator",

@@ -11,7 +11,7 @@ use crate::task::TaskDefinition;
 /// A task that a person can choose for a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskTemplate {
-    /// What it is called in the configuration.
+    /// Its name in the configuration.
     pub name: String,
     /// What it needs.
     pub definition: TaskDefinition,
@@ -30,7 +30,7 @@ pub struct ServerCard {
     pub scopes_default: ScopeSet,
     /// Whether it was opened on purpose (`access = "public"`).
     pub public: bool,
-    /// What the operator says its tools can do; it wins over what is said elsewhere.
+    /// The classes that the operator gave its tools; they take precedence over other sources.
     pub classes: BTreeMap<String, ToolClass>,
     /// Tasks that the owner offers on the grant page.
     pub templates: Vec<TaskTemplate>,

@@ -16,7 +16,7 @@ use crate::uri::ResourceUri;
 /// The parameter and the member that carry tasks (RFC 9396 §2).
 pub const DETAILS: &str = "authorization_details";
 
-/// Characters of a name of somebody else's that an error repeats.
+/// The most characters of a foreign name that an error repeats.
 const NAMED_CHARS_MAX: usize = 200;
 /// The tools that the checkpoint itself adds to a server: to begin a task, and to end it. No scope or policy is about
 /// them.
@@ -28,11 +28,11 @@ pub const ANY: &str = "*";
 /// The one type of `authorization_details` that is known here (RFC 9396 §2).
 pub const TASK_TYPE: &str = "mcp_task";
 
-/// What a task needs. Nothing that is not named here is inside it, but for what every session needs.
+/// What a task needs. Only what is named here is inside it, and what every session needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskDefinition {
-    /// What it is for, in a person's words; at most [`TaskDefinition::PURPOSE_CHARS_MAX`] characters of one line.
+    /// The purpose, in a person's words; at most [`TaskDefinition::PURPOSE_CHARS_MAX`] characters on one line.
     pub purpose: String,
     /// The tools it calls, each with the bounds on its arguments: a JSON Schema, or `null` for any.
     pub tools: BTreeMap<String, Option<Value>>,
@@ -70,7 +70,7 @@ pub enum TaskOrigin {
 }
 
 impl TaskOrigin {
-    /// The word that is kept.
+    /// Returns the word used in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "agent",
@@ -102,7 +102,7 @@ impl std::str::FromStr for TaskOrigin {
     }
 }
 
-/// A task as it stands.
+/// A task and its current state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Task {
     /// Its name.
@@ -117,7 +117,7 @@ pub struct Task {
     pub definition: TaskDefinition,
     /// How it began.
     pub origin: TaskOrigin,
-    /// Calls that are left of its budget, when the store was read. Only taking one says whether there is one.
+    /// Calls left of its budget when the store was read. Whether one is still left is only known by taking it.
     pub calls_left: Option<i64>,
     /// When it began.
     pub created_at: Timestamp,
@@ -148,13 +148,13 @@ pub enum TaskError {
     /// It names another server.
     #[error("`locations` names another server than the one that is asked for")]
     Elsewhere,
-    /// It needs nothing.
+    /// It names nothing that it needs.
     #[error("a task names at least one tool, resource or prompt")]
     Empty,
     /// It is not JSON of the documented form.
     #[error("not an array of one object of type `{TASK_TYPE}` with the documented members")]
     Malformed,
-    /// More than one.
+    /// There is more than one task.
     #[error("one task at a time: `authorization_details` holds several")]
     Many,
     /// The purpose is missing, too long, or not one plain line.

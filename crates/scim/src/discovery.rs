@@ -1,14 +1,15 @@
-//! What a provisioning client can find out before it begins (RFC 7644 §4, RFC 7643 §5 and §6).
+//! The documents that tell a provisioning client what is supported (RFC 7644 §4, RFC 7643 §5 and §6).
 
 use serde_json::{Value, json};
 
 use crate::list::PAGE_MAX;
 use crate::schema::{ENTERPRISE, Kind};
 
-/// The longest body of a request, in bytes: a group of 10,000 members.
+/// The longest body of a request, in bytes: enough for a group of 10,000 members.
 pub const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// The document at `/ServiceProviderConfig`. `base_url`: where SCIM is, without a slash at its end.
+/// Returns the document at `/ServiceProviderConfig`. `base_url`: the URL of the SCIM endpoints, without a slash at its
+/// end.
 pub fn service_provider_config(base_url: &str) -> Value {
     json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"],
@@ -29,7 +30,7 @@ pub fn service_provider_config(base_url: &str) -> Value {
     })
 }
 
-/// The documents at `/ResourceTypes`.
+/// Returns the documents at `/ResourceTypes`.
 pub fn resource_types(base_url: &str) -> Vec<Value> {
     [Kind::User, Kind::Group]
         .into_iter()

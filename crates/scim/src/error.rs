@@ -1,4 +1,4 @@
-//! What a provisioning client is told (RFC 7644 §3.12).
+//! Errors, as a provisioning client gets them (RFC 7644 §3.12).
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ pub const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 /// Why a request is refused. Each has a status, most a `scimType` (RFC 7644 §3.12, table 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScimError {
-    /// The filter cannot be read, or compares what cannot be compared.
+    /// The filter cannot be read, or compares values that cannot be compared.
     #[error("the filter cannot be read, or is longer or deeper than is read here: {0}")]
     InvalidFilter(&'static str),
     /// The path of an operation cannot be read, or names no attribute.
@@ -23,25 +23,25 @@ pub enum ScimError {
     /// The attribute cannot be changed by clients.
     #[error("the attribute cannot be changed so: {0}")]
     Mutability(&'static str),
-    /// A path with a filter met nothing.
+    /// No value matches the path, or a path is missing.
     #[error("the path meets no value: {0}")]
     NoTarget(&'static str),
     /// There is no such resource.
     #[error("there is no such resource")]
     NotFound,
-    /// The version in `If-Match` is not the newest.
+    /// The version in `If-Match` is not the current one.
     #[error("the resource has changed: read it again")]
     PreconditionFailed,
-    /// More results than are worked through.
+    /// There are more results than are processed.
     #[error("the request concerns too much: {0}")]
     TooMany(&'static str),
-    /// A value that has to be unique exists.
+    /// A value that has to be unique exists already.
     #[error("another resource has this value: {0}")]
     Uniqueness(&'static str),
 }
 
 impl ScimError {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(self) -> u16 {
         match self {
             Self::InvalidFilter(_)
@@ -57,7 +57,7 @@ impl ScimError {
         }
     }
 
-    /// The registered word, where there is one.
+    /// Returns the registered `scimType`, if there is one.
     pub fn scim_type(self) -> Option<&'static str> {
         match self {
             Self::InvalidFilter(_) => Some("invalidFilter"),
@@ -72,7 +72,7 @@ impl ScimError {
         }
     }
 
-    /// The body of the answer.
+    /// Returns the body of the response.
     pub fn body(self) -> Value {
         let mut body = json!({ "schemas": [SCHEMA], "status": self.status().to_string(), "detail": self.to_string() });
         if let (Some(word), Some(members)) = (self.scim_type(), body.as_object_mut()) {

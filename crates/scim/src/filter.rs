@@ -1,4 +1,5 @@
-//! Filters (RFC 7644 §3.4.2.2): read with bounds on length, depth and number of terms, and asked of one resource.
+//! Filters (RFC 7644 §3.4.2.2): parsed with bounds on length, depth and number of terms, and matched against one
+//! resource.
 
 use std::fmt::{self, Display};
 
@@ -17,17 +18,17 @@ pub const TERMS_MAX: usize = 100;
 /// A filter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
-    /// All of them, at least two.
+    /// All of these filters have to match; there are at least two.
     And(Vec<Filter>),
     /// An attribute compared with a value.
     Compare(AttributePath, Operator, Operand),
-    /// The other way round.
+    /// This filter must not match.
     Not(Box<Filter>),
-    /// One of them, at least two.
+    /// One of these filters has to match; there are at least two.
     Or(Vec<Filter>),
-    /// Whether there is a value.
+    /// The attribute has to have a value.
     Present(AttributePath),
-    /// Whether one value of a list meets all of this: `emails[type eq "work" and value co "@"]`.
+    /// One value of a list has to match the whole filter: `emails[type eq "work" and value co "@"]`.
     Values(AttributePath, Box<Filter>),
 }
 
@@ -36,19 +37,19 @@ pub enum Filter {
 pub enum Operator {
     /// Contains.
     Co,
-    /// Is.
+    /// Equals.
     Eq,
     /// Ends with.
     Ew,
-    /// Is not less.
+    /// Is greater or equal.
     Ge,
     /// Is greater.
     Gt,
-    /// Is not greater.
+    /// Is less or equal.
     Le,
     /// Is less.
     Lt,
-    /// Is not.
+    /// Does not equal.
     Ne,
     /// Starts with.
     Sw,
@@ -72,12 +73,12 @@ impl Operator {
     }
 }
 
-/// What is compared with.
+/// The value that an attribute is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
     /// `true` or `false`.
     Boolean(bool),
-    /// Nothing.
+    /// `null`.
     Null,
     /// A number.
     Number(Number),
@@ -86,7 +87,7 @@ pub enum Operand {
 }
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     pub fn parse(text: &str) -> Result<Self, ScimError> {
         if text.len() > BYTES_MAX {
             return Err(ScimError::InvalidFilter("it is too long"));
@@ -97,7 +98,7 @@ impl Filter {
         if reader.rest.is_empty() { Ok(filter) } else { Err(ScimError::InvalidFilter("something follows it")) }
     }
 
-    /// Reads the filter within brackets of a path, and what follows the bracket.
+    /// Parses the filter within the brackets of a path. Returns it and the text after the bracket.
     pub(crate) fn parse_within(text: &str) -> Result<(Self, &str), ScimError> {
         if text.len() > BYTES_MAX {
             return Err(ScimError::InvalidPath("it is too long"));
@@ -110,7 +111,7 @@ impl Filter {
     }
 }
 
-/// Reads from left to right. Every step takes something away or fails, so the work grows with the text.
+/// Parses from left to right. Every step consumes text or fails, so the work grows linearly with the text.
 struct Reader<'a> {
     rest: &'a str,
     terms: usize,
@@ -121,7 +122,7 @@ impl<'a> Reader<'a> {
         self.rest = self.rest.trim_start_matches(' ');
     }
 
-    /// Alternatives.
+    /// Parses filters joined by `or`.
     fn any(&mut self, depth: usize) -> Result<Filter, ScimError> {
         let mut all = vec![self.every(depth)?];
         while self.word("or") {
@@ -130,7 +131,7 @@ impl<'a> Reader<'a> {
         Ok(if all.len() == 1 { all.swap_remove(0) } else { Filter::Or(all) })
     }
 
-    /// What has to hold together: binds closer than `or`.
+    /// Parses filters joined by `and`, which binds more tightly than `or`.
     fn every(&mut self, depth: usize) -> Result<Filter, ScimError> {
         let mut all = vec![self.term(depth)?];
         while self.word("and") {
@@ -193,7 +194,7 @@ impl<'a> Reader<'a> {
         Ok(Filter::Compare(path, operator, operand))
     }
 
-    /// Takes a word, in whichever case, that stands by itself.
+    /// Consumes this word in any case, if it is next and ends there. Returns whether it did.
     fn word(&mut self, word: &str) -> bool {
         let rest = self.rest.trim_start_matches(' ');
         let Some((found, after)) = rest.split_at_checked(word.len()) else { return false };
@@ -207,7 +208,8 @@ impl<'a> Reader<'a> {
 
     fn operand(&mut self) -> Result<Operand, ScimError> {
         self.blanks();
-        // One JSON value (RFC 7644 §3.4.2.2). `serde_json` says where a text ends; all others end at a blank or a bracket.
+        // One JSON value (RFC 7644 §3.4.2.2). `serde_json` finds the end of a string; other values end at a blank or a
+        // bracket.
         let end = if self.rest.starts_with('"') {
             let mut values = serde_json::Deserializer::from_str(self.rest).into_iter::<Value>();
             values.next();

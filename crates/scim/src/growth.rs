@@ -1,5 +1,5 @@
-//! What a provisioning client sends: the work grows in step with it (ATK-303). Nobody but a provider's own client gets here, but
-//! a group of ten thousand must not stop a processor.
+//! Tests that the work for a provisioning client's requests grows linearly with them (ATK-303). Only a provider's own
+//! client can send them, but a group of ten thousand must not keep a processor busy.
 
 use sekisho_protocol::growth::in_proportion;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::patch::{Patch, SCHEMA};
 use crate::path::BYTES_MAX;
 use crate::schema::Kind;
 
-/// ATK-303: filters up to the longest that is read, of every unit that could be repeated.
+/// ATK-303: filters up to the longest that is read, made of every repeatable unit.
 #[test]
 fn reading_a_filter_is_bounded_by_its_length() {
     for unit in ["(", "not (", "a pr and ", "a[", "\\\"", "a.", " ", "a eq \"x\" or ", "urn:"] {
@@ -24,7 +24,7 @@ fn members(count: usize, first: usize) -> Vec<Value> {
     (first..first + count.min(4_000)).map(|n| json!({ "value": format!("u{n}") })).collect()
 }
 
-/// ATK-303: members that come and go, in one operation.
+/// ATK-303: many members added and removed in one operation.
 #[test]
 fn changing_members_grows_with_them() {
     for op in ["add", "remove", "replace"] {

@@ -1,4 +1,4 @@
-//! Lists of resources, a page at a time (RFC 7644 §3.4.2.4), and the versions of single ones (§3.14).
+//! Lists of resources in pages (RFC 7644 §3.4.2.4), and the versions of single resources (§3.14).
 
 use serde_json::{Map, Value, json};
 
@@ -6,20 +6,21 @@ use crate::error::ScimError;
 
 /// The schema of a list.
 pub const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
-/// The most resources on one page, and how many are on one if nobody says.
+/// The most resources on one page, which is also the default.
 pub const PAGE_MAX: usize = 200;
 
 /// A page of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// The first resource, from 1.
+    /// The number of the first resource; counts from 1.
     pub start: usize,
-    /// How many resources, 0 to [`PAGE_MAX`]. 0 asks for the number of all only.
+    /// How many resources are on the page, 0 to [`PAGE_MAX`]. 0 asks only for the total.
     pub count: usize,
 }
 
 impl Page {
-    /// Reads `startIndex` and `count`. As the specification has it, what is less than 1, or less than 0, counts as 1, or as 0.
+    /// Parses `startIndex` and `count`. A `startIndex` below 1 counts as 1 and a `count` below 0 as 0, as the
+    /// specification says.
     pub fn parse(start: Option<&str>, count: Option<&str>) -> Result<Self, ScimError> {
         let number = |text: Option<&str>, usual: i64| match text.filter(|text| !text.is_empty()) {
             None => Ok(usual),
@@ -35,12 +36,12 @@ impl Page {
         })
     }
 
-    /// The part of all that is on this page.
+    /// Returns the items that are on this page.
     pub fn of<T>(self, all: impl IntoIterator<Item = T>) -> Vec<T> {
         all.into_iter().skip(self.start - 1).take(self.count).collect()
     }
 
-    /// The answer. `total`: how many there are on all pages.
+    /// Returns the body of the response. `total`: how many resources there are on all pages.
     pub fn response(self, total: usize, resources: Vec<Map<String, Value>>) -> Value {
         json!({
             "schemas": [SCHEMA],
@@ -52,19 +53,19 @@ impl Page {
     }
 }
 
-/// The ETag of a version: weak, because two answers of one version may have other attributes.
+/// Returns the ETag of a version. It is weak, because two responses with one version may have different attributes.
 pub fn etag(version: i64) -> String {
     format!("W/\"{version}\"")
 }
 
-/// Whether a precondition lets a change of a resource of this version happen (RFC 9110 §13.1.1, compared weakly as RFC 7644
-/// §3.14 has it). No header: yes.
+/// Checks whether `If-Match` allows a change of a resource of this version (RFC 9110 §13.1.1, compared weakly as RFC
+/// 7644 §3.14 says). Without the header, it does.
 pub fn may_change(if_match: Option<&str>, version: i64) -> Result<(), ScimError> {
     let Some(header) = if_match else { return Ok(()) };
     if names(header, version) { Ok(()) } else { Err(ScimError::PreconditionFailed) }
 }
 
-/// Whether a reader has this version (RFC 9110 §13.1.2): the answer is then 304.
+/// Returns whether the client has this version already (RFC 9110 §13.1.2); the response is then 304.
 pub fn is_known(if_none_match: Option<&str>, version: i64) -> bool {
     if_none_match.is_some_and(|header| names(header, version))
 }

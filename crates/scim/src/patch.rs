@@ -1,5 +1,5 @@
-//! Changes (RFC 7644 §3.5.2), in the form of the specification and in those that Entra ID and Okta send. All operations of a
-//! request are done, or none.
+//! Changes (RFC 7644 §3.5.2), in the form of the specification and in those that Entra ID and Okta send. Either all
+//! operations of a request are applied, or none.
 
 use serde_json::{Map, Value};
 
@@ -24,21 +24,22 @@ pub const OPERATIONS_MAX: usize = 1_000;
 pub struct Operation {
     /// What it does.
     pub action: Action,
-    /// To what. `None`: to each attribute that `value` names.
+    /// What it changes. `None`: each attribute that `value` names.
     pub target: Option<Target>,
-    /// With what.
+    /// The value to add, replace or remove.
     pub value: Option<Value>,
 }
 
-/// A request.
+/// The body of a PATCH request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Patch {
-    /// In order.
+    /// The operations, in order.
     pub operations: Vec<Operation>,
 }
 
 impl Patch {
-    /// Reads a request. Names of members and operations count in whichever case: Entra ID writes `"op": "Replace"`.
+    /// Reads the body of a request. Names of members and operations count in any case: Entra ID writes `"op":
+    /// "Replace"`.
     pub fn read(body: &Value) -> Result<Self, ScimError> {
         let object = body.as_object().ok_or(ScimError::InvalidSyntax("an object is needed"))?;
         let schemas = member(object, "schemas").and_then(Value::as_array);
@@ -55,8 +56,8 @@ impl Patch {
         Ok(Self { operations: operations.iter().map(Operation::read).collect::<Result<_, _>>()? })
     }
 
-    /// The resource as it is after all operations. What is ours to say has to be left out of `resource`, or comes back as it
-    /// was. An error leaves nothing changed.
+    /// Returns the resource after all operations. Attributes that only the server sets have to be left out of
+    /// `resource`, or are returned unchanged. After an error, nothing is changed.
     pub fn apply(&self, kind: Kind, resource: &Map<String, Value>) -> Result<Map<String, Value>, ScimError> {
         let mut changed = resource.clone();
         for operation in &self.operations {
@@ -76,7 +77,7 @@ impl Operation {
         let action = action.ok_or(ScimError::InvalidSyntax("`op` is `add`, `remove` or `replace`"))?;
         let target = match member(object, "path") {
             None | Some(Value::Null) => None,
-            // Some clients send an empty path for none.
+            // Some clients send an empty path instead of none.
             Some(Value::String(text)) if text.is_empty() => None,
             Some(Value::String(text)) => Some(Target::parse(text)?),
             Some(_) => return Err(ScimError::InvalidPath("it is no text")),
@@ -109,7 +110,8 @@ impl Operation {
         }
     }
 
-    /// One member of an operation without a path. Entra ID writes parts with dots, and attributes of an extension with its URI.
+    /// Applies one member of an operation without a path. Entra ID writes parts with dots, and attributes of an
+    /// extension with its URI.
     fn apply_named(
         &self,
         kind: Kind,
@@ -117,7 +119,7 @@ impl Operation {
         name: &str,
         value: &Value,
     ) -> Result<(), ScimError> {
-        // Said of every resource, and ours (RFC 7644 §3.5.2.1 has them sent back unchanged).
+        // Only the server sets these, so they are ignored; clients may send them back (RFC 7644 §3.5.2.1).
         if ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
             return Ok(());
         }
@@ -130,7 +132,7 @@ impl Operation {
         apply::change(resource, &change)
     }
 
-    /// The whole extension.
+    /// Applies an operation to the whole extension.
     fn apply_extension(&self, kind: Kind, resource: &mut Map<String, Value>, value: &Value) -> Result<(), ScimError> {
         if kind != Kind::User {
             return Err(ScimError::InvalidPath("there is no such attribute"));

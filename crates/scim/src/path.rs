@@ -1,4 +1,4 @@
-//! The names of attributes, as filters, paths and projections write them (RFC 7644 §3.10).
+//! Names of attributes in filters, paths and projections (RFC 7644 §3.10).
 
 use std::fmt::{self, Display};
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::schema::{Attribute, ENTERPRISE, GROUP, Kind, USER, enterprise};
 
-/// Where an attribute stands.
+/// Where an attribute is stored in a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
     /// In the resource itself.
@@ -15,14 +15,14 @@ pub enum Home {
     Enterprise,
 }
 
-/// `[URI:]name[.part]`, as it was written.
+/// A path `[URI:]name[.part]`, with the names as they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributePath {
-    /// Where it stands.
+    /// Where the attribute is.
     pub home: Home,
-    /// The name. Empty: the whole extension.
+    /// The attribute's name; empty for the whole extension.
     pub name: String,
-    /// The part.
+    /// The name of the part, if one is named.
     pub part: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub struct AttributePath {
 pub const BYTES_MAX: usize = 4 * 1024;
 
 impl AttributePath {
-    /// Reads a path without a filter. `None`: it has not that form.
+    /// Parses a path without a filter. Returns `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let (home, rest) = home(text);
         if rest.is_empty() {
@@ -44,7 +44,7 @@ impl AttributePath {
         good.then(|| Self { home, name: name.to_owned(), part: part.map(str::to_owned) })
     }
 
-    /// What is known of the attribute, and of its part if one is named.
+    /// Looks the attribute and its part, if one is named, up in the table.
     pub(crate) fn resolve(&self, kind: Kind) -> Option<Resolved> {
         let attribute = match self.home {
             Home::Core => kind.attribute(&self.name)?,
@@ -77,7 +77,7 @@ pub(crate) struct Resolved {
     pub(crate) part: Option<&'static Attribute>,
 }
 
-/// Takes the URI of a schema off, in whichever case it is written.
+/// Removes the URI of a schema, written in any case, from the front of a path.
 fn home(text: &str) -> (Home, &str) {
     for (schema, home) in [(USER, Home::Core), (GROUP, Home::Core), (ENTERPRISE, Home::Enterprise)] {
         if let Some((start, rest)) = text.split_at_checked(schema.len())
@@ -94,14 +94,14 @@ fn home(text: &str) -> (Home, &str) {
     (Home::Core, text)
 }
 
-/// `ATTRNAME` (RFC 7643 §2.1), and `$ref`.
+/// Returns whether a text is an `ATTRNAME` (RFC 7643 §2.1) or `$ref`.
 pub(crate) fn is_name(text: &str) -> bool {
     let rest = text.strip_prefix('$').unwrap_or(text);
     rest.starts_with(|first: char| first.is_ascii_alphabetic())
         && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// A member by its name in whichever case: attribute names have none (RFC 7643 §2.1).
+/// Returns a member by its name in any case: names of attributes are case-insensitive (RFC 7643 §2.1).
 pub(crate) fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.get(name).or_else(|| object.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }

@@ -1,4 +1,4 @@
-//! Which attributes an answer has (RFC 7644 §3.9): `attributes`, or `excludedAttributes`.
+//! Which attributes a response has (RFC 7644 §3.9): `attributes`, or `excludedAttributes`.
 
 use serde_json::{Map, Value};
 
@@ -6,25 +6,26 @@ use crate::error::ScimError;
 use crate::path::{AttributePath, BYTES_MAX, Home};
 use crate::schema::{ENTERPRISE, Kind};
 
-/// What is left out.
+/// Which attributes are left out of a response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Projection {
-    /// Nothing.
+    /// None.
     #[default]
     All,
-    /// Everything but these.
+    /// All but these.
     Only(Vec<AttributePath>),
     /// These.
     Without(Vec<AttributePath>),
 }
 
-/// The most attributes that one request names.
+/// The most attributes that are read of one request.
 const NAMED_MAX: usize = 100;
-/// What every answer has (RFC 7643 §3.1: `returned: always`).
+/// The attributes that every response has (RFC 7643 §3.1: `returned: always`).
 const ALWAYS: [&str; 2] = ["schemas", "id"];
 
 impl Projection {
-    /// Reads the two parameters of a request, lists with commas. Names that are not in the table are let pass: they name nothing.
+    /// Parses the two parameters of a request, which are lists with commas. Unknown attribute names are no error and
+    /// have no effect.
     pub fn parse(attributes: Option<&str>, excluded: Option<&str>) -> Result<Self, ScimError> {
         let read = |text: &str| -> Result<Vec<AttributePath>, ScimError> {
             if text.len() > BYTES_MAX {
@@ -44,7 +45,7 @@ impl Projection {
         }
     }
 
-    /// Whether an attribute would be in the answer: members of large groups need not be read for nothing.
+    /// Returns whether the response would have an attribute, so that members of large groups are read only if needed.
     pub fn wants(&self, kind: Kind, name: &str) -> bool {
         let names = |path: &AttributePath| path.home == Home::Core && path.name.eq_ignore_ascii_case(name);
         match self {
@@ -57,7 +58,7 @@ impl Projection {
         }
     }
 
-    /// The answer's resource.
+    /// Returns the resource with only the attributes that the response has.
     pub fn apply(&self, kind: Kind, resource: &Map<String, Value>) -> Map<String, Value> {
         match self {
             Self::All => resource.clone(),
@@ -105,7 +106,7 @@ fn keep(kept: &mut Map<String, Value>, kind: Kind, resource: &Map<String, Value>
     }
 }
 
-/// The same shape without parts.
+/// Returns an object without members, or a list of them, in the shape of `value`.
 fn emptied(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(|_| Value::Object(Map::new())).collect(),

@@ -1,5 +1,5 @@
-//! A resource as clients send it, made into what is kept: names as the table writes them, values of the right types, nothing that
-//! is ours to say.
+//! Reads a resource as clients send it, and normalizes it for storing: names as in the table, values of the right
+//! types, no attributes that only the server sets.
 
 use serde_json::{Map, Value};
 
@@ -14,8 +14,8 @@ pub const MEMBERS_MAX: usize = 10_000;
 /// The longest text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;
 
-/// Reads the body of a POST or a PUT. Attributes that are not in the table, and those that are ours, are left out, as RFC 7644
-/// §3.3 and §3.5.1 have it; unknown extensions as well. The schema of the kind has to be named.
+/// Reads the body of a POST or a PUT. Leaves out attributes that are not in the table, those that only the server sets
+/// (RFC 7644 §3.3 and §3.5.1), and unknown extensions. The schema of the kind has to be named.
 pub fn read(kind: Kind, body: &Value) -> Result<Map<String, Value>, ScimError> {
     let object = body.as_object().ok_or(ScimError::InvalidSyntax("an object is needed"))?;
     let schemas = member(object, "schemas").and_then(Value::as_array);
@@ -45,7 +45,7 @@ pub fn read(kind: Kind, body: &Value) -> Result<Map<String, Value>, ScimError> {
     Ok(resource)
 }
 
-/// A member by its name in whichever case; two of them could mean two things.
+/// Returns a member by its name in any case. Two members of one name are ambiguous, and an error.
 fn once<'a>(object: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Value>, ScimError> {
     let mut all = object.iter().filter(|(own, _)| own.eq_ignore_ascii_case(name));
     let first = all.next().map(|(_, value)| value);
@@ -55,14 +55,14 @@ fn once<'a>(object: &'a Map<String, Value>, name: &str) -> Result<Option<&'a Val
 fn put(to: &mut Map<String, Value>, attribute: &'static Attribute, value: &Value) -> Result<(), ScimError> {
     let value = typed(attribute, value)?;
     let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    // RFC 7643 §2.5: null and an empty list are no value.
+    // RFC 7643 §2.5: null and an empty list count as no value.
     if !is_empty {
         to.insert(attribute.name.to_owned(), value);
     }
     Ok(())
 }
 
-/// Whether everything is there that has to be.
+/// Checks that all required attributes are there.
 pub(crate) fn check(kind: Kind, resource: &Map<String, Value>) -> Result<(), ScimError> {
     for attribute in kind.attributes().filter(|one| one.required) {
         let there = resource.get(attribute.name).and_then(Value::as_str).is_some_and(|text| !text.trim().is_empty());
@@ -73,7 +73,7 @@ pub(crate) fn check(kind: Kind, resource: &Map<String, Value>) -> Result<(), Sci
     Ok(())
 }
 
-/// A value as the attribute has it: a list where there may be several, names in their one spelling.
+/// Normalizes a value for its attribute: a list if there may be several, names as in the table.
 pub(crate) fn typed(attribute: &'static Attribute, value: &Value) -> Result<Value, ScimError> {
     match value {
         Value::Null => Ok(Value::Null),
@@ -90,7 +90,7 @@ pub(crate) fn typed(attribute: &'static Attribute, value: &Value) -> Result<Valu
     }
 }
 
-/// One value of an attribute.
+/// Normalizes one value of an attribute.
 pub(crate) fn single(attribute: &'static Attribute, value: &Value) -> Result<Value, ScimError> {
     let wrong = || ScimError::InvalidValue(attribute.name);
     match attribute.kind {
@@ -109,7 +109,7 @@ pub(crate) fn single(attribute: &'static Attribute, value: &Value) -> Result<Val
                 }
                 if own.is_empty() { Err(wrong()) } else { Ok(Value::Object(own)) }
             }
-            // Entra ID sends a manager and members as bare identifiers.
+            // Entra ID sends a manager or a member as a bare identifier.
             Value::String(_) => match attribute.part("value") {
                 Some(part) => Ok(Value::Object(Map::from_iter([("value".to_owned(), single(part, value)?)]))),
                 None => Err(wrong()),
@@ -119,7 +119,7 @@ pub(crate) fn single(attribute: &'static Attribute, value: &Value) -> Result<Val
     }
 }
 
-/// `true`, or the text that Entra ID sends for it ("True").
+/// Reads a boolean, or the text that Entra ID sends instead ("True" or "False").
 fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(truth) => Some(*truth),

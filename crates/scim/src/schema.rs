@@ -1,4 +1,4 @@
-//! A table of the attributes that are supported: names as they are written, types, and what clients may do with each (RFC 7643
+//! The table of supported attributes: their names, types, and what clients may do with each (RFC 7643
 //! §4, §7, §8.7).
 
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 /// The schema of groups.
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
-/// The extension for users of companies (RFC 7643 §4.3).
+/// The schema of the enterprise extension of users (RFC 7643 §4.3).
 pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 /// The kinds of resources.
@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in `meta.resourceType`.
+    /// Returns the value of `meta.resourceType`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Group => "Group",
@@ -28,7 +28,7 @@ impl Kind {
         }
     }
 
-    /// The schema.
+    /// Returns the URI of the schema.
     pub fn schema(self) -> &'static str {
         match self {
             Self::Group => GROUP,
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// Where resources of this kind are.
+    /// Returns the path of the endpoint for resources of this kind.
     pub fn endpoint(self) -> &'static str {
         match self {
             Self::Group => "/Groups",
@@ -44,7 +44,7 @@ impl Kind {
         }
     }
 
-    /// Its attributes, the common ones included.
+    /// Returns all attributes of the kind, including the common ones.
     pub(crate) fn attributes(self) -> impl Iterator<Item = &'static Attribute> {
         let own = match self {
             Self::Group => GROUP_ATTRIBUTES,
@@ -53,25 +53,25 @@ impl Kind {
         COMMON.iter().chain(own)
     }
 
-    /// The attribute of this name, in whichever case, of the core schema.
+    /// Returns the attribute of the core schema with this name in any case.
     pub(crate) fn attribute(self, name: &str) -> Option<&'static Attribute> {
         self.attributes().find(|one| one.name.eq_ignore_ascii_case(name))
     }
 }
 
-/// The attribute of this name of the enterprise extension.
+/// Returns the attribute of the enterprise extension with this name in any case.
 pub(crate) fn enterprise(name: &str) -> Option<&'static Attribute> {
     ENTERPRISE_ATTRIBUTES.iter().find(|one| one.name.eq_ignore_ascii_case(name))
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// `true` or `false`.
     Boolean,
     /// An object of sub-attributes.
     Complex,
-    /// A moment.
+    /// A timestamp.
     DateTime,
     /// A URI.
     Reference,
@@ -79,23 +79,23 @@ pub enum Type {
     String,
 }
 
-/// What a client may do.
+/// What a client may do with an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutability {
-    /// Nothing: it is ours.
+    /// Read it: only the server sets it.
     ReadOnly,
-    /// Everything.
+    /// Read and change it.
     ReadWrite,
 }
 
 /// One attribute.
 #[derive(Debug)]
 pub struct Attribute {
-    /// The name as it is written.
+    /// The name, in its usual case.
     pub name: &'static str,
-    /// What its values are.
+    /// The type of its values.
     pub kind: Type,
-    /// Whether there may be several.
+    /// Whether it may have several values.
     pub several: bool,
     /// Whether the case of letters counts when texts are compared.
     pub case_exact: bool,
@@ -103,12 +103,12 @@ pub struct Attribute {
     pub required: bool,
     /// What a client may do with it.
     pub mutability: Mutability,
-    /// Of a complex attribute: its parts.
+    /// The parts of a complex attribute.
     pub parts: &'static [Attribute],
 }
 
 impl Attribute {
-    /// The part of this name, in whichever case.
+    /// Returns the part with this name in any case.
     pub(crate) fn part(&self, name: &str) -> Option<&'static Attribute> {
         self.parts.iter().find(|one| one.name.eq_ignore_ascii_case(name))
     }
@@ -173,7 +173,7 @@ const fn complex(name: &'static str, several: bool, parts: &'static [Attribute])
     Attribute { name, kind: Type::Complex, several, parts, ..PLAIN }
 }
 
-/// What every list of values has (RFC 7643 §2.4).
+/// The parts of every list of values (RFC 7643 §2.4).
 const VALUES: &[Attribute] = &[text("value"), text("display"), text("type"), boolean("primary")];
 
 const META: &[Attribute] = &[
@@ -184,14 +184,14 @@ const META: &[Attribute] = &[
     exact("version"),
 ];
 
-/// RFC 7643 §3.1.
+/// The common attributes (RFC 7643 §3.1).
 const COMMON: &[Attribute] = &[
     Attribute { name: "id", case_exact: true, mutability: Mutability::ReadOnly, ..PLAIN },
     exact("externalId"),
     Attribute { name: "meta", kind: Type::Complex, mutability: Mutability::ReadOnly, parts: META, ..PLAIN },
 ];
 
-/// RFC 7643 §4.1, without `password`: users who are provisioned have none.
+/// The attributes of users (RFC 7643 §4.1), without `password`: provisioned users have none.
 const USER_ATTRIBUTES: &[Attribute] = &[
     Attribute { name: "userName", required: true, ..PLAIN },
     complex(
@@ -245,13 +245,13 @@ const USER_ATTRIBUTES: &[Attribute] = &[
     complex("roles", true, VALUES),
 ];
 
-/// RFC 7643 §4.2.
+/// The attributes of groups (RFC 7643 §4.2).
 const GROUP_ATTRIBUTES: &[Attribute] = &[
     Attribute { name: "displayName", required: true, ..PLAIN },
     complex("members", true, &[exact("value"), exact("$ref"), text("display"), text("type")]),
 ];
 
-/// RFC 7643 §4.3.
+/// The attributes of the enterprise extension (RFC 7643 §4.3).
 const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
     text("employeeNumber"),
     text("costCenter"),
@@ -261,7 +261,7 @@ const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
     complex("manager", false, &[exact("value"), exact("$ref"), text("displayName")]),
 ];
 
-/// The documents at `/Schemas` (RFC 7643 §7).
+/// Returns the documents at `/Schemas` (RFC 7643 §7).
 pub fn documents(base_url: &str) -> Vec<Value> {
     let document = |id: &str, name: &str, attributes: Vec<Value>| {
         json!({

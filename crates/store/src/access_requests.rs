@@ -1,4 +1,4 @@
-//! Requests for access: what somebody asked an owner to lend, and what became of it.
+//! Requests for access: what a user asked an owner to lend, and the owner's answer.
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::Timestamp;
@@ -9,74 +9,74 @@ use crate::loans::NewLoan;
 use crate::sql::{Row, conflict, grant_alive, json_opt, values};
 use crate::tx::Tx;
 
-/// How many requests of one subject may wait for an owner at a time.
+/// The most requests of one subject that may wait for an owner at a time.
 pub const ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX: i64 = 16;
 
 /// The longest reason, in characters. The table refuses a longer one as a fault of this program.
 pub const ACCESS_REASON_CHARS_MAX: usize = 500;
 
-/// Access that is asked for.
+/// A request for access to be stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAccessRequest {
-    /// The identifier, if nobody asked for this before.
+    /// The identifier, which is used if there is no open request for the same.
     pub id: AccessRequestId,
-    /// For whom. Like client and server that of the grant.
+    /// The subject that asks. Subject, client and server have to be those of the grant.
     pub subject: Subject,
-    /// For use by which client.
+    /// The client that may use the access.
     pub client: ClientId,
-    /// By which grant. It must be alive.
+    /// The grant that the access is for. It must be alive.
     pub grant: GrantId,
-    /// For which task only.
+    /// The task that the access is limited to, if any.
     pub task: Option<TaskId>,
-    /// Where.
+    /// The server of the tool.
     pub server: ServerName,
-    /// What is to be called.
+    /// The tool to call.
     pub tool: String,
-    /// With which arguments: a JSON Schema; `None` for any.
+    /// A JSON Schema for the allowed arguments; `None` allows any.
     pub bounds: Option<serde_json::Value>,
-    /// Why, in a person's words; at most [`ACCESS_REASON_CHARS_MAX`] characters.
+    /// The reason, in the user's words; at most [`ACCESS_REASON_CHARS_MAX`] characters.
     pub reason: String,
-    /// When it is asked for.
+    /// When the request is made.
     pub created_at: Timestamp,
-    /// When an answer comes too late.
+    /// When the request expires.
     pub expires_at: Timestamp,
 }
 
-/// A request as it is kept.
+/// A stored request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessRequest {
     /// The identifier.
     pub id: AccessRequestId,
-    /// For whom.
+    /// The subject that asks.
     pub subject: Subject,
-    /// For use by which client.
+    /// The client that may use the access.
     pub client: ClientId,
-    /// By which grant.
+    /// The grant that the access is for.
     pub grant: GrantId,
-    /// For which task only.
+    /// The task that the access is limited to, if any.
     pub task: Option<TaskId>,
-    /// Where.
+    /// The server of the tool.
     pub server: ServerName,
-    /// What is to be called.
+    /// The tool to call.
     pub tool: String,
-    /// With which arguments: a JSON Schema; `None` for any.
+    /// A JSON Schema for the allowed arguments; `None` allows any.
     pub bounds: Option<serde_json::Value>,
-    /// Why, in a person's words.
+    /// The reason, in the user's words.
     pub reason: String,
-    /// When it was asked for.
+    /// When the request was made.
     pub created_at: Timestamp,
-    /// When an answer comes too late.
+    /// When the request expires.
     pub expires_at: Timestamp,
-    /// When it was answered.
+    /// When the request was answered.
     pub decided_at: Option<Timestamp>,
-    /// Who answered it.
+    /// Who answered the request.
     pub decided_by: Option<String>,
-    /// What was lent. `None` in an answered request: it was refused.
+    /// The loan that was granted. `None` in an answered request: it was refused.
     pub loan: Option<LoanId>,
 }
 
 impl AccessRequest {
-    /// What an owner lends for it: narrower, and for as long as the owner says.
+    /// Makes the loan that answers this request, with the bounds and the end that the owner chose.
     pub fn loan_of(&self, id: LoanId, bounds: Option<serde_json::Value>, expires_at: Timestamp) -> NewLoan {
         NewLoan {
             id,
@@ -91,23 +91,23 @@ impl AccessRequest {
         }
     }
 
-    /// Whether it can still be answered.
+    /// Returns whether the request can still be answered.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.decided_at.is_none() && now < self.expires_at
     }
 }
 
-/// What was asked of owners. See [`Tx::access_requests`].
+/// Requests for access. See [`Tx::access_requests`].
 pub struct AccessRequests<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl AccessRequests<'_> {
-    /// The open request for this grant, server, tool and task: the one that is there, or else this new one. A grant
-    /// that has ended or is not this subject's, client's and server's is [`StoreError::Conflict`]; a subject with
-    /// [`ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX`] open requests is [`StoreError::Full`].
+    /// Returns the open request for this grant, server, tool and task, or stores this new one if there is none. Fails
+    /// with [`StoreError::Conflict`] if the grant has ended or has another subject, client or server, and with
+    /// [`StoreError::Full`] if the subject has [`ACCESS_REQUESTS_OPEN_PER_SUBJECT_MAX`] open requests.
     pub async fn file(&mut self, new: &NewAccessRequest) -> Result<AccessRequest, StoreError> {
-        // The requests of one subject are counted, so they come one after another.
+        // The requests of one subject are counted, so only one may be made at a time.
         self.tx.grants().hold_subject(&new.subject).await?;
         if !self.tx.grants().hold(new.grant, new.created_at).await? {
             return Err(conflict("a request for a grant that has ended"));
@@ -128,7 +128,7 @@ impl AccessRequests<'_> {
         }
     }
 
-    /// In one statement: between two, the one that is there could be answered.
+    /// Finds or stores the request in one statement: between two, an open request could be answered.
     async fn open_or_insert(&mut self, new: &NewAccessRequest) -> Result<Option<AccessRequest>, StoreError> {
         let row = self
             .tx
@@ -168,12 +168,12 @@ impl AccessRequests<'_> {
         row.map(read).transpose()
     }
 
-    /// The request of this identifier, whatever became of it.
+    /// Returns the request of this identifier, also if it was answered or has expired.
     pub async fn find(&mut self, id: AccessRequestId) -> Result<Option<AccessRequest>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM access_requests WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// What waits for an owner, oldest first: neither answered nor expired, and of a grant that is alive.
+    /// Returns the requests that wait for an owner, oldest first: neither answered nor expired, and of a living grant.
     pub async fn open(&mut self, now: Timestamp) -> Result<Vec<AccessRequest>, StoreError> {
         let rows = self
             .tx
@@ -190,7 +190,7 @@ impl AccessRequests<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Takes the oldest open request that nobody has announced. Of many who ask, each gets another one.
+    /// Takes the oldest open request that nobody has announced. Concurrent callers get different requests.
     pub async fn take_unannounced(&mut self, now: Timestamp) -> Result<Option<AccessRequest>, StoreError> {
         let row = self
             .tx
@@ -208,7 +208,7 @@ impl AccessRequests<'_> {
         row.map(read).transpose()
     }
 
-    /// What a subject asked for in the last months, answered or not, oldest first.
+    /// Returns the requests of a subject that are still kept, answered or not, oldest first.
     pub async fn of_subject(&mut self, subject: &Subject) -> Result<Vec<AccessRequest>, StoreError> {
         let rows = self
             .tx
@@ -217,7 +217,7 @@ impl AccessRequests<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Says no. `true` exactly once, and only before it expires.
+    /// Refuses a request. Returns `true` for exactly one caller, and only before the request expires.
     pub async fn refuse(&mut self, id: AccessRequestId, by: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -228,11 +228,11 @@ impl AccessRequests<'_> {
             .await
     }
 
-    /// Says yes and lends. `true` exactly once, only before it expires, while the grant is alive and the task is not
-    /// over.
+    /// Grants a request with a loan. Returns `true` for exactly one caller, only before the request expires, while the
+    /// grant is alive and the task is not over.
     ///
-    /// The loan is for the grant, server and tool that were asked for, and for the task if one was named; in
-    /// everything else it is what the owner decided. Another is `false`; one for another subject than the grant's is
+    /// The loan has to be for the requested grant, server and tool, and for the task if one was named; otherwise the
+    /// result is `false`. The owner decides everything else. A loan for another subject than the grant's fails with
     /// [`StoreError::Conflict`].
     pub async fn grant(
         &mut self,

@@ -1,4 +1,4 @@
-//! Approvals: a person's yes to one exact call, asked for, given or declined, and used once.
+//! Approvals: a person's permission for one exact call, which is asked for, given or declined, and used once.
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::digest::Digest;
@@ -11,32 +11,32 @@ use crate::seal::{Purpose, SecretBytes};
 use crate::sql::{Row, conflict, grant_alive, values};
 use crate::tx::Tx;
 
-/// How many calls of one grant may wait for a person, or for being used, at a time.
+/// The most approvals of one grant that may wait to be answered or used at a time.
 pub const APPROVALS_OPEN_PER_GRANT_MAX: i64 = 32;
 
-/// How many bytes of one text of a call are kept with its approval. More than a page shows, and little enough that the one
-/// writer of SQLite is not kept from others while they are written.
+/// The most bytes of one text of a call that are stored with its approval. This is more than a page shows, and few
+/// enough that writing them does not delay SQLite's other writers.
 pub const APPROVAL_TEXT_BYTES_MAX: usize = 32 * 1024;
 
-/// What tells the seal of the one text from that of the other.
+/// The word that makes the seal of `beside` different from that of `arguments`.
 const BESIDE: &str = "beside";
 
 /// A call for which a person is to be asked.
 #[derive(Debug, Clone)]
 pub struct NewApproval {
-    /// The identifier, if nobody asked for this call before.
+    /// The identifier, which is used if there is no open approval of this call.
     pub id: ApprovalId,
     /// The digest of the call: user, client, server, tool and canonical arguments.
     pub digest: Digest,
-    /// Who is asked. Like client and server that of the grant.
+    /// The subject that is asked. Subject, client and server have to be those of the grant.
     pub subject: Subject,
-    /// Whose call it is.
+    /// The client that calls.
     pub client: ClientId,
-    /// By which grant it calls. It must be alive.
+    /// The grant of the call. It must be alive.
     pub grant: GrantId,
-    /// Where.
+    /// The server of the tool.
     pub server: ServerName,
-    /// What it calls.
+    /// The tool that is called.
     pub tool: String,
     /// The beginning of the arguments as canonical JSON, to show to the person. Kept sealed; at most
     /// [`APPROVAL_TEXT_BYTES_MAX`].
@@ -46,34 +46,34 @@ pub struct NewApproval {
     /// What the call sends beside its arguments, as canonical JSON, to show to the person. Kept sealed; at most
     /// [`APPROVAL_TEXT_BYTES_MAX`].
     pub beside: Option<SecretBytes>,
-    /// For which task.
+    /// The task that the call belongs to.
     pub task: Option<TaskId>,
-    /// The rule that wants a person.
+    /// The rule that requires a person.
     pub rule: String,
-    /// Why it does, in that rule's words.
+    /// The rule's reason.
     pub reason: Option<String>,
-    /// The request in which the call came.
+    /// The request that made the call.
     pub request: RequestId,
-    /// When an answer, and its use, come too late.
+    /// When the approval can no longer be answered or used.
     pub expires_at: Timestamp,
 }
 
-/// An approval as it is kept.
+/// A stored approval.
 #[derive(Debug, Clone)]
 pub struct Approval {
     /// The identifier.
     pub id: ApprovalId,
     /// The digest of the call.
     pub digest: Digest,
-    /// Who is asked.
+    /// The subject that is asked.
     pub subject: Subject,
-    /// Whose call it is.
+    /// The client that calls.
     pub client: ClientId,
-    /// By which grant it calls.
+    /// The grant of the call.
     pub grant: GrantId,
-    /// Where.
+    /// The server of the tool.
     pub server: ServerName,
-    /// What it calls.
+    /// The tool that is called.
     pub tool: String,
     /// The beginning of the arguments as canonical JSON, to show to the person.
     pub arguments: Option<SecretBytes>,
@@ -81,42 +81,42 @@ pub struct Approval {
     pub arguments_left_out: u64,
     /// What the call sends beside its arguments, as canonical JSON.
     pub beside: Option<SecretBytes>,
-    /// For which task.
+    /// The task that the call belongs to.
     pub task: Option<TaskId>,
-    /// The rule that wants a person.
+    /// The rule that requires a person.
     pub rule: String,
-    /// Why it does, in that rule's words.
+    /// The rule's reason.
     pub reason: Option<String>,
-    /// The request in which the call came first.
+    /// The first request that made the call.
     pub request: RequestId,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When an answer, and its use, come too late.
+    /// When the approval can no longer be answered or used.
     pub expires_at: Timestamp,
     /// When the person answered.
     pub decided_at: Option<Timestamp>,
-    /// What the person answered.
+    /// Whether the person approved, once answered.
     pub approved: Option<bool>,
-    /// When the yes was used.
+    /// When the approval was used.
     pub used_at: Option<Timestamp>,
 }
 
 impl Approval {
-    /// Whether it can still be answered, or used.
+    /// Returns whether the approval can still be answered or used.
     pub fn is_open(&self, now: Timestamp) -> bool {
         self.used_at.is_none() && self.approved != Some(false) && now < self.expires_at
     }
 }
 
-/// People's answers to single calls. See [`Tx::approvals`].
+/// Approvals of single calls. See [`Tx::approvals`].
 pub struct Approvals<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Approvals<'_> {
-    /// The open approval of this call: the one that is there, answered or not, or else this new one. A grant that has
-    /// ended or is not this subject's, client's and server's is [`StoreError::Conflict`]; one that has
-    /// [`APPROVALS_OPEN_PER_GRANT_MAX`] open ones is [`StoreError::Full`].
+    /// Returns the open approval of this call, answered or not, or stores this new one if there is none. Fails with
+    /// [`StoreError::Conflict`] if the grant has ended or has another subject, client or server, and with
+    /// [`StoreError::Full`] if the grant has [`APPROVALS_OPEN_PER_GRANT_MAX`] open approvals.
     pub async fn ask(&mut self, new: &NewApproval, now: Timestamp) -> Result<Approval, StoreError> {
         if !self.tx.grants().hold(new.grant, now).await? {
             return Err(conflict("an approval for a grant that has ended"));
@@ -136,7 +136,7 @@ impl Approvals<'_> {
         }
     }
 
-    /// In one statement: between two, the one that is there could be used.
+    /// Finds or stores the approval in one statement: between two, an open approval could be used.
     async fn open_or_insert(&mut self, new: &NewApproval, now: Timestamp) -> Result<Option<Approval>, StoreError> {
         let id = new.id.to_string();
         let sealed = new.arguments.as_ref().map(|text| self.seal(&[&id], text)).transpose()?;
@@ -180,13 +180,13 @@ impl Approvals<'_> {
         row.map(|row| self.read(&row)).transpose()
     }
 
-    /// The approval of this identifier, whatever became of it. Kept for a day after it expired.
+    /// Returns the approval of this identifier, whatever its state. It is kept for a day after it expired.
     pub async fn find(&mut self, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
         let row = self.tx.fetch_optional("SELECT * FROM approvals WHERE id = $1", values![id]).await?;
         row.map(|row| self.read(&row)).transpose()
     }
 
-    /// The approval of this call that can still be answered, or used.
+    /// Returns the approval of this call that can still be answered or used.
     pub async fn open_of(
         &mut self,
         grant: GrantId,
@@ -204,7 +204,7 @@ impl Approvals<'_> {
         row.map(|row| self.read(&row)).transpose()
     }
 
-    /// What this subject has still to answer, oldest first.
+    /// Returns the approvals that this subject still has to answer, oldest first.
     pub async fn pending_of_subject(&mut self, subject: &Subject, now: Timestamp) -> Result<Vec<Approval>, StoreError> {
         let rows = self
             .tx
@@ -222,8 +222,8 @@ impl Approvals<'_> {
         rows.iter().map(|row| self.read(row)).collect()
     }
 
-    /// Answers. `true` exactly once: only for the subject that is asked, before it expires, and while its grant is
-    /// alive.
+    /// Answers an approval. Returns `true` for exactly one caller: only for the subject that is asked, before it
+    /// expires, and while its grant is alive.
     pub async fn decide(
         &mut self,
         id: ApprovalId,
@@ -251,7 +251,7 @@ impl Approvals<'_> {
         Ok(decided)
     }
 
-    /// Uses a yes up. `true` for exactly one caller, only before it expires and while its grant is alive.
+    /// Uses an approval. Returns `true` for exactly one caller, only before it expires and while its grant is alive.
     pub async fn consume(&mut self, grant: GrantId, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -267,12 +267,12 @@ impl Approvals<'_> {
             .await
     }
 
-    /// Gives a yes back that was used, when nothing was sent: the last one used for this call. `false`: none was, it
-    /// has expired, its grant has ended, or a person is being asked for the same call again already.
+    /// Makes the approval of this call that was used last usable again, if nothing was sent. Returns `false` if none
+    /// was used, it has expired, its grant has ended, or a person is already being asked for the same call again.
     ///
-    /// Before [`crate::Tasks::give_back`], if both: grants are written to before tasks.
+    /// If you also call [`crate::Tasks::give_back`], call this first: grants are written to before tasks.
     pub async fn unuse(&mut self, grant: GrantId, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
-        // Whoever asks for the same call at this moment waits: two open ones are more than there can be.
+        // Concurrent requests for the same call wait, because a call can have only one open approval.
         if !self.tx.grants().hold(grant, now).await? {
             return Ok(false);
         }

@@ -1,4 +1,4 @@
-//! Client assertions that were used (RFC 7523 §3, `jti`): each works once, on all nodes together.
+//! Used client assertions (RFC 7523 §3, `jti`): each works only once across all nodes.
 
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -7,18 +7,18 @@ use crate::error::StoreError;
 use crate::sql::values;
 use crate::tx::Tx;
 
-/// How long past its end an assertion is remembered, in milliseconds: clocks differ, and may be set back.
+/// How long an assertion is remembered after its end, in milliseconds: clocks differ, and may be set back.
 pub(crate) const MARGIN_MILLIS: i64 = 600_000;
 
-/// Client assertions that were used. See [`Tx::assertions`].
+/// Used client assertions. See [`Tx::assertions`].
 pub struct Assertions<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Assertions<'_> {
-    /// Takes an assertion of a client (ATK-35). `true` for exactly one caller, ever.
+    /// Marks an assertion of a client as used (ATK-35). Returns `true` for exactly one caller.
     ///
-    /// `expires_at` is the assertion's own end: whoever calls has refused expired ones already.
+    /// `expires_at` is the assertion's own end: refuse expired assertions before you call this.
     pub async fn take(
         &mut self,
         client: &str,
@@ -27,7 +27,7 @@ impl Assertions<'_> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let key = Digest::of_list(&[client.as_bytes(), jti.as_bytes()]);
-        // Never forgotten sooner than it could be presented again.
+        // An assertion must not be forgotten while it could still be presented again.
         let expires_at = expires_at.max(now);
         self.tx
             .execute_one(

@@ -1,7 +1,7 @@
-//! The records: one chain per node, whose links are bound to the one before them by a keyed hash.
+//! The records: one chain per node, in which each link contains a keyed hash over the link before it.
 //!
-//! A link is a row: the records of a batch whose exchanges began within a second. So what is known of a call costs a few
-//! bytes, and a row, a hash and an entry of the index are shared by hundreds.
+//! A link is a row with the records of one batch whose exchanges began within about a second. A call therefore costs
+//! only a few bytes: hundreds of records share one row, one hash and one index entry.
 
 mod link;
 mod prune;
@@ -21,45 +21,45 @@ use self::link::NewLink;
 
 pub use self::unended::{UnendedCall, UnendedCursor};
 
-/// A record as it is kept.
+/// A stored record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRecord {
-    /// Whose chain it is in.
+    /// The node whose chain holds the record.
     pub node: NodeId,
-    /// Its place there, from 1 without holes.
+    /// Its sequence number in that chain, from 1 without gaps.
     pub seq: i64,
-    /// What it says.
+    /// The record.
     pub record: Record,
-    /// The keyed hash of its link: over its place, the hash before it, and all that was written with it.
+    /// The keyed hash of its link: over its place, the hash before it, and all records of the link.
     pub mac: Digest,
 }
 
-/// Which records are wanted. A field that is `None` asks nothing.
+/// Which records to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Of which node's chain. Then their order is that of the chain, otherwise that in which exchanges began, to the
-    /// millisecond.
+    /// Records of this node's chain, in the order of the chain. Without it, records are ordered by the start of their
+    /// exchanges, to the millisecond.
     pub node: Option<NodeId>,
-    /// Of exchanges that began at this moment or later.
+    /// Records of exchanges that began at this time or later.
     pub since: Option<Timestamp>,
-    /// Of this exchange.
+    /// Records of this exchange.
     pub request: Option<RequestId>,
-    /// Of exchanges before this one, in the order in which they began: to go on with the next older page.
+    /// Records of exchanges that began before this one: the next older page.
     pub before: Option<RequestId>,
-    /// After this place of the chain: to read on, give `node` too.
+    /// Records after this place of the chain; use it together with `node` to read the next page.
     pub after_seq: Option<i64>,
-    /// Which come first, and so which a limit leaves out.
+    /// Which records come first; `limit` cuts off the last ones.
     pub order: AuditOrder,
-    /// How many at most; 0 is [`AUDIT_PAGE_MAX`], and no page is longer.
+    /// The most records to return; 0 means [`AUDIT_PAGE_MAX`], which is also the maximum.
     pub limit: u32,
 }
 
 /// Which records come first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AuditOrder {
-    /// The newest.
+    /// The newest records.
     NewestFirst,
-    /// The oldest.
+    /// The oldest records.
     #[default]
     OldestFirst,
 }
@@ -76,20 +76,20 @@ pub struct AuditHead {
     pub mac: Digest,
 }
 
-/// What recomputing a chain found.
+/// The result of recomputing a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainCheck {
-    /// A record is missing or is not what was written.
+    /// A record is missing or was changed.
     Broken {
-        /// The first record of the first link that does not fit: it, or one that was written with it.
+        /// The first record of the first link that does not match; this record or another one of the link is wrong.
         seq: i64,
     },
-    /// Every record is there and as it was written, up to this head.
+    /// Every record up to this head is there and unchanged.
     Intact(AuditHead),
 }
 
-/// The links that may hold what a filter asks for, in the order that is named first, from where the page before ended. The
-/// plus keeps a database from looking for them in another order and sorting them.
+/// Selects the links that may hold the wanted records, in the order of the first column, from where the page before
+/// ended. The `+` keeps a database from using another index and then sorting.
 macro_rules! select_audit {
     (by place, $after:literal, $order:literal) => {
         concat!(
@@ -115,12 +115,12 @@ macro_rules! select_audit {
     };
 }
 
-/// Places of one chain: as many as 2^40, so that a chain and a place in it are one number.
+/// The number of places of one chain, 2^40, so that a chain and a place in it fit into one number.
 const CHAIN_PLACES: i64 = 1 << 40;
 
 /// How many links are read at once.
 const LINKS_AT_ONCE: usize = 64;
-/// How many pages of records are held before those that will not be on the page go.
+/// How many pages of records are held in memory before those that cannot be on the page are dropped.
 const PAGES_HELD: usize = 4;
 
 /// The records. See [`Tx::audit`].
@@ -128,13 +128,13 @@ pub struct Audit<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
-/// The hash before the first.
+/// Returns the hash that stands before the first link.
 fn genesis() -> Digest {
     Digest::from_bytes([0; 32])
 }
 
 impl Audit<'_> {
-    /// Appends records to the chain of a node, in this order. Gives the head that the chain has once this is committed.
+    /// Appends records to the chain of a node, in this order. Returns the head that the chain has after the commit.
     pub async fn append<'r>(
         &mut self,
         node: NodeId,
@@ -159,15 +159,15 @@ impl Audit<'_> {
         Ok(AuditHead { seq, mac })
     }
 
-    /// Whether a chain has come to this head, or further: so it is known what became of a commit that was not answered.
-    /// Waits for a transaction of this node that is still being committed.
+    /// Returns whether a chain has reached this head, which tells whether a commit without an answer succeeded. Waits
+    /// for a transaction of this node that is still being committed.
     pub async fn has_come_to(&mut self, node: NodeId, head: AuditHead) -> Result<bool, StoreError> {
         self.take_head(node).await?;
         Ok(self.mac_at(node, head.seq).await? == Some(head.mac))
     }
 
-    /// The end of a node's chain, which is begun if need be. Writing to the head's row makes a second writer of this node
-    /// wait until we are committed.
+    /// Returns the end of a node's chain, starting the chain if needed. Writes to the head's row, so that a second
+    /// writer of this node waits until our commit.
     async fn take_head(&mut self, node: NodeId) -> Result<(Chain, AuditHead), StoreError> {
         const TAKE: &str = "UPDATE audit_heads SET seq = seq WHERE node = $1 RETURNING chain, seq, mac";
         let mut row = self.tx.fetch_optional(TAKE, values![node]).await?;
@@ -186,7 +186,7 @@ impl Audit<'_> {
         Ok((Chain(row.int("chain")?), AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? }))
     }
 
-    /// The records that the filter asks for.
+    /// Returns the records that match the filter.
     pub async fn list(&mut self, filter: &AuditFilter) -> Result<Vec<StoredRecord>, StoreError> {
         let limit = if filter.limit == 0 { AUDIT_PAGE_MAX } else { filter.limit.min(AUDIT_PAGE_MAX) };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -199,7 +199,7 @@ impl Audit<'_> {
             },
         };
         let (from, to) = filter.spans();
-        // Where it goes on: as yet, before all.
+        // Where the next read continues; at first, before everything.
         let (mut began, mut place) = match filter.order {
             AuditOrder::NewestFirst => (i64::MAX, i64::MAX),
             AuditOrder::OldestFirst => (-1, -1),
@@ -211,7 +211,7 @@ impl Audit<'_> {
             let is_last = rows.len() < LINKS_AT_ONCE;
             for row in rows {
                 let before = std::mem::replace(&mut began, row.int("began")?);
-                // Exchanges that began in one span are in no order there.
+                // Exchanges that began in one span are not sorted, so a span has to be read to its end.
                 if found.len() >= limit && (filter.is_by_place() || before != began) {
                     return Ok(filter.page(found, limit));
                 }
@@ -227,7 +227,7 @@ impl Audit<'_> {
         }
     }
 
-    /// Every node with the number of its chain.
+    /// Returns every node with the number of its chain.
     async fn chains(&mut self) -> Result<Vec<(NodeId, Chain)>, StoreError> {
         let rows = self.tx.fetch_all("SELECT node, chain FROM audit_heads ORDER BY node", values![]).await?;
         rows.iter().map(|row| Ok((row.parse("node")?, Chain(row.int("chain")?)))).collect()
@@ -238,13 +238,14 @@ impl Audit<'_> {
         row.map(|row| row.int("chain").map(Chain)).transpose()
     }
 
-    /// The end of a node's chain, to be kept in a second place. `None`: the node never wrote.
+    /// Returns the end of a node's chain, or `None` if the node never wrote.
     pub async fn head(&mut self, node: NodeId) -> Result<Option<AuditHead>, StoreError> {
         let row = self.tx.fetch_optional("SELECT seq, mac FROM audit_heads WHERE node = $1", values![node]).await?;
         row.map(|row| Ok(AuditHead { seq: row.int("seq")?, mac: row.parse("mac")? })).transpose()
     }
 
-    /// When the last records of a node were kept: its clock stood there once. `None`: there are none, or not any more.
+    /// Returns when the last records of a node were stored, which is a time that its clock showed. `None`: it has no
+    /// records, or none any more.
     pub async fn last_kept_at(&mut self, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
         let Some(chain) = self.chain(node).await? else { return Ok(None) };
         let row = self
@@ -257,20 +258,21 @@ impl Audit<'_> {
         row.map(|row| row.time("kept_at")).transpose()
     }
 
-    /// The nodes that ever wrote.
+    /// Returns all nodes that ever wrote.
     pub async fn nodes(&mut self) -> Result<Vec<NodeId>, StoreError> {
         Ok(self.chains().await?.into_iter().map(|(node, _)| node).collect())
     }
 
-    /// The hash of the link of a chain that ends with this record, as every head does. `None`: there is none, or not any
-    /// more.
+    /// Returns the hash of the link of a chain that ends with this record, as every head does. `None`: there is no such
+    /// link, or not any more.
     pub async fn mac_at(&mut self, node: NodeId, seq: i64) -> Result<Option<Digest>, StoreError> {
         let Some(chain) = self.chain(node).await? else { return Ok(None) };
         let row = self.tx.fetch_optional("SELECT mac FROM audit WHERE place = $1", values![chain.place(seq)]).await?;
         row.map(|row| row.parse("mac")).transpose()
     }
 
-    /// Where the chain of a node begins: after what was pruned. `Err(seq)`: what says so was changed.
+    /// Returns where the chain of a node begins: after the pruned records. `Err(seq)`: the row that says so was
+    /// tampered with.
     pub async fn beginning(&mut self, node: NodeId) -> Result<Result<AuditHead, i64>, StoreError> {
         let row = self
             .tx
@@ -291,7 +293,7 @@ impl Audit<'_> {
         ])
     }
 
-    /// Keeps the arguments of a call beside the chain, sealed, until they expire.
+    /// Stores the arguments of a call outside the chain, sealed, until they expire.
     pub async fn keep_arguments(
         &mut self,
         request: RequestId,
@@ -309,7 +311,7 @@ impl Audit<'_> {
         Ok(())
     }
 
-    /// The arguments of a call. `None`: they were not kept, or are not any more.
+    /// Returns the arguments of a call. `None`: they were not kept, or not any more.
     pub async fn arguments(&mut self, request: RequestId) -> Result<Option<SecretBytes>, StoreError> {
         let row = self
             .tx
@@ -320,9 +322,9 @@ impl Audit<'_> {
         Ok(Some(SecretBytes::new(opened.to_vec())))
     }
 
-    /// Recomputes the chain of a node from its beginning (ATK-98). Compare the head with the one kept elsewhere:
-    /// only that shows a tail that was cut together with the head. Records of a chain that has no head any more break
-    /// every chain: nobody can say whose they were.
+    /// Recomputes the chain of a node from its beginning (ATK-98). Compare the head with one that was stored elsewhere:
+    /// nothing else reveals that the last records were cut off together with the head. Records of a chain without a
+    /// head make every chain broken, because nobody can say whose they were.
     pub async fn verify(&mut self, node: NodeId) -> Result<ChainCheck, StoreError> {
         let orphan = self
             .tx
@@ -366,7 +368,7 @@ impl Audit<'_> {
         }
     }
 
-    /// The end of the next link, if it is the one that was written after `previous`.
+    /// Returns the end of the next link, if it is the one that was written after `previous`.
     fn follow(
         &self,
         node: NodeId,
@@ -382,7 +384,7 @@ impl Audit<'_> {
         if mac != written {
             return Ok(None);
         }
-        // As many as the place says, and readable.
+        // The link has to have as many lines as its place says, and all have to be readable.
         let Ok(lines) = link::unpack(&packed) else { return Ok(None) };
         let readable = lines.lines().all(|line| Record::read_line(line).is_ok());
         let fits = i64::try_from(lines.lines().count()).is_ok_and(|count| previous.seq.saturating_add(count) == seq);
@@ -402,12 +404,12 @@ impl Audit<'_> {
 }
 
 impl AuditFilter {
-    /// Whether the order is that of a chain.
+    /// Returns whether the order is that of a chain.
     fn is_by_place(&self) -> bool {
         self.node.is_some() && self.request.is_none()
     }
 
-    /// The first and the last span in which exchanges that are wanted began.
+    /// Returns the first and the last span in which wanted exchanges began.
     fn spans(&self) -> (i64, i64) {
         let since = self.since.map(|since| link::span(RequestId::first_at(since)));
         let before = self.before.map(link::span);
@@ -417,7 +419,7 @@ impl AuditFilter {
         }
     }
 
-    /// The statement that finds soonest what is asked for.
+    /// Returns the statement that finds the wanted records fastest.
     fn select(&self) -> &'static str {
         match (self.is_by_place(), self.order) {
             (true, AuditOrder::NewestFirst) => select_audit!(by place, "<", "DESC"),
@@ -427,7 +429,7 @@ impl AuditFilter {
         }
     }
 
-    /// Whether a record of this exchange at this place is wanted.
+    /// Returns whether a record of this exchange at this place is wanted.
     fn wants(&self, request: RequestId, seq: i64) -> bool {
         self.after_seq.is_none_or(|after| seq > after)
             && self.request.is_none_or(|wanted| request == wanted)
@@ -435,7 +437,7 @@ impl AuditFilter {
             && self.before.is_none_or(|before| request < before)
     }
 
-    /// The first of what was found, in order.
+    /// Returns the first `limit` of the found records, in order.
     fn page(&self, mut found: Vec<StoredRecord>, limit: usize) -> Vec<StoredRecord> {
         if self.is_by_place() {
             found.sort_by_key(|stored| stored.seq);
@@ -455,23 +457,23 @@ impl AuditFilter {
 struct Chain(i64);
 
 impl Chain {
-    /// Where a record stands among those of all chains.
+    /// Returns the place of a record among those of all chains.
     fn place(self, seq: i64) -> i64 {
         self.0.saturating_mul(CHAIN_PLACES).saturating_add(seq.clamp(0, CHAIN_PLACES - 1))
     }
 
-    /// Where the next chain begins.
+    /// Returns where the next chain begins.
     fn next(self) -> i64 {
         self.0.saturating_add(1).saturating_mul(CHAIN_PLACES)
     }
 
-    /// The place of a record in this chain.
+    /// Returns the sequence number of a place in this chain.
     fn seq(self, place: i64) -> i64 {
         place.saturating_sub(self.place(0))
     }
 }
 
-/// What one hash of the chain covers.
+/// The data that one hash of the chain covers.
 struct Link<'a> {
     node: &'a str,
     seq: i64,
@@ -481,7 +483,7 @@ struct Link<'a> {
     packed: &'a [u8],
 }
 
-/// Adds what is wanted of a row.
+/// Adds the wanted records of a row.
 fn read(
     row: &Row,
     chains: &[(NodeId, Chain)],

@@ -12,15 +12,15 @@ use crate::tx::Tx;
 /// A browser in which a user is signed in.
 #[derive(Debug, Clone)]
 pub struct BrowserSession {
-    /// The digest of the cookie.
+    /// The digest of the session's secret.
     pub digest: Digest,
-    /// Who is signed in.
+    /// The user who is signed in.
     pub user: UserId,
-    /// The key of the values that tie forms to this browser.
+    /// The key of the CSRF tokens of this session's forms.
     pub csrf: SecretKey,
-    /// When it began.
+    /// When the session began.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When the session ends.
     pub expires_at: Timestamp,
     /// When the user last proved who they are.
     pub authenticated_at: Timestamp,
@@ -32,7 +32,7 @@ pub struct BrowserSessions<'a> {
 }
 
 impl BrowserSessions<'_> {
-    /// Keeps a session.
+    /// Stores a session.
     pub async fn insert(&mut self, session: &BrowserSession) -> Result<(), StoreError> {
         let csrf = self.tx.seal.seal(Purpose::BrowserSession, &[&session.digest.to_string()], session.csrf.expose())?;
         self.tx
@@ -52,7 +52,7 @@ impl BrowserSessions<'_> {
         Ok(())
     }
 
-    /// The session of this cookie, unless it has ended or its user is disabled.
+    /// Returns the session of this digest, unless it has ended or its user is disabled.
     pub async fn find(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<BrowserSession>, StoreError> {
         let row = self
             .tx
@@ -65,8 +65,8 @@ impl BrowserSessions<'_> {
         row.map(|row| self.read(&row)).transpose()
     }
 
-    /// Keeps a session until this transaction ends: whoever ends it at this moment waits for us, or we for them. When it
-    /// ends; `None`: it has ended.
+    /// Locks a session until this transaction ends, so that nobody ends it meanwhile. Returns when it ends, or `None`
+    /// if it has ended.
     pub async fn hold(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let row = self
             .tx
@@ -79,15 +79,15 @@ impl BrowserSessions<'_> {
         row.map(|row| row.time("expires_at")).transpose()
     }
 
-    /// Ends a session, and the grants that were to last as long as it. `false`: there was none.
+    /// Ends a session, and the grants that end with it. Returns `false` if there is no such session.
     pub async fn delete(&mut self, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
         let deleted = self.tx.execute_one("DELETE FROM browser_sessions WHERE digest = $1", values![digest]).await?;
         self.tx.grants().revoke_of_session(digest, now).await?;
         Ok(deleted)
     }
 
-    /// Ends a session because the same user has signed in anew in the same browser: what was to last as long as the old
-    /// session lasts as long as the new one. One of another user is ended, with what was to last as long.
+    /// Ends a session because the browser was signed in again. If the user is the same, grants that would end with the
+    /// old session end with the new one instead; otherwise they end now.
     pub async fn renew(&mut self, old: &Digest, new: &BrowserSession, now: Timestamp) -> Result<(), StoreError> {
         let same = self
             .tx
@@ -101,8 +101,7 @@ impl BrowserSessions<'_> {
         Ok(())
     }
 
-    /// Ends every session of a user, and the grants that were to last as long as one of them. Says how many sessions there
-    /// were.
+    /// Ends every session of a user, and the grants that end with them. Returns how many sessions there were.
     pub async fn delete_of_user(&mut self, user: UserId, now: Timestamp) -> Result<u64, StoreError> {
         let rows = self
             .tx

@@ -1,4 +1,4 @@
-//! What is known of servers' tools, and what the owner decided about them.
+//! The known tools of servers, and the owner's decisions about them.
 
 use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass, ToolSeen};
 use sekisho_protocol::digest::Digest;
@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::sql::{Row, values};
 use crate::tx::Tx;
 
-/// Tools of one server that callers alone are shown and that are kept: a server may make names up.
+/// The most tools of one server that are kept although only callers were shown them: a server may make names up.
 pub const TOOLS_OF_CALLERS_MAX: i64 = 100;
 
 /// A tool that a server did not show in its first list.
@@ -21,25 +21,25 @@ pub struct SeenLater {
     pub name: String,
     /// When it was first seen.
     pub first_seen: Timestamp,
-    /// Whether it is in our own list. One that is not cannot be accepted, and so not be called.
+    /// Whether it is in the list that the server shows us. A tool that is not cannot be accepted, and so not be called.
     pub listed: bool,
 }
 
-/// What is known of servers' tools. See [`Tx::catalogue`].
+/// The known tools of servers. See [`Tx::catalogue`].
 pub struct Catalogue<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Catalogue<'_> {
-    /// Notes the tools that a server shows now. Says how many rows that changed; 0 announces nothing.
+    /// Stores the tools that a server shows now. Returns how many rows changed; 0 announces nothing.
     ///
-    /// The first that a server ever shows are accepted as they are; later ones are added and wait for
-    /// [`Catalogue::accept`]. Of known ones what the server says follows the server; class and accepted definition are
-    /// the owner's and stay. Those not shown are marked, not lost.
+    /// The first tools that a server ever shows are accepted as they are; later ones are added and wait for
+    /// [`Catalogue::accept`]. For known tools, the server's own statements are updated; the class and the accepted
+    /// definition are the owner's, and are kept. Tools that are not shown any more are marked, not deleted.
     pub async fn sync(&mut self, server: &ServerName, tools: &[ToolSeen], now: Timestamp) -> Result<u64, StoreError> {
         let mut changed = 0;
         let first = !tools.is_empty() && self.is_first(server, now).await?;
-        // Always in one order, so that two nodes that see the same server wait for each other and do not deadlock.
+        // Always in the same order, so that two nodes that update the same server do not deadlock.
         let mut tools: Vec<&ToolSeen> = tools.iter().collect();
         tools.sort_by(|one, other| one.name.cmp(&other.name));
         let known = self
@@ -70,7 +70,7 @@ impl Catalogue<'_> {
         Ok(changed)
     }
 
-    /// Whether nobody has seen tools of this server before. `true` exactly once.
+    /// Returns `true` exactly once for each server: when its first tools are seen.
     async fn is_first(&mut self, server: &ServerName, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -115,7 +115,7 @@ impl Catalogue<'_> {
             .await
     }
 
-    /// The tools that a server shows, by name.
+    /// Returns the tools that a server shows, sorted by name.
     pub async fn list(&mut self, server: &ServerName) -> Result<Vec<Tool>, StoreError> {
         let rows = self
             .tx
@@ -128,8 +128,8 @@ impl Catalogue<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// Notes that a caller was shown tools that are in no list of our own. Of those that are known already nothing changes,
-    /// and a server has at most [`TOOLS_OF_CALLERS_MAX`].
+    /// Stores tools that a caller was shown and that are not in our own list. Known tools are not changed, and a server
+    /// has at most [`TOOLS_OF_CALLERS_MAX`] such tools.
     pub async fn seen_by_callers(
         &mut self,
         server: &ServerName,
@@ -149,8 +149,8 @@ impl Catalogue<'_> {
         Ok(())
     }
 
-    /// The tools that a server did not show in its first list, by name: those that it shows now, and those that it shows to
-    /// callers alone.
+    /// Returns the tools that a server did not show in its first list, sorted by name: those that it shows now, and
+    /// those that it shows only to callers.
     pub async fn seen_later(&mut self, server: &ServerName) -> Result<Vec<SeenLater>, StoreError> {
         let rows = self
             .tx
@@ -177,7 +177,7 @@ impl Catalogue<'_> {
         rows.iter().map(read).collect()
     }
 
-    /// One tool of a server, also when the server does not show it at the moment.
+    /// Returns one tool of a server, also if the server does not show it at the moment.
     pub async fn find(&mut self, server: &ServerName, name: &str) -> Result<Option<Tool>, StoreError> {
         let row = self
             .tx
@@ -186,7 +186,7 @@ impl Catalogue<'_> {
         row.as_ref().map(read).transpose()
     }
 
-    /// What a tool of a server promised when it was accepted, as canonical JSON. `None`: nothing was accepted.
+    /// Returns the accepted definition of a tool, as canonical JSON. `None`: nothing was accepted.
     pub async fn definition(&mut self, server: &ServerName, name: &str) -> Result<Option<String>, StoreError> {
         let row = self
             .tx
@@ -198,7 +198,7 @@ impl Catalogue<'_> {
         Ok(row.map(|row| row.text_opt("accepted_definition")).transpose()?.flatten())
     }
 
-    /// The same of every tool that a server shows and that is not held back, by name.
+    /// Returns the accepted definition of every tool that a server shows and that is not held back, sorted by name.
     pub async fn definitions(&mut self, server: &ServerName) -> Result<Vec<(String, String)>, StoreError> {
         let rows = self
             .tx
@@ -211,7 +211,7 @@ impl Catalogue<'_> {
         rows.iter().map(|row| Ok((row.text("name")?, row.text("accepted_definition")?))).collect()
     }
 
-    /// The tools that a server shows and that are held back, by name.
+    /// Returns the tools that a server shows and that are held back, sorted by name.
     pub async fn held(&mut self, server: &ServerName) -> Result<Vec<HeldTool>, StoreError> {
         let rows = self
             .tx
@@ -231,7 +231,7 @@ impl Catalogue<'_> {
         rows.iter().map(held).collect()
     }
 
-    /// How many tools of each server are held back; servers without any are not there.
+    /// Returns how many tools of each server are held back; servers without any are left out.
     pub async fn held_counts(&mut self) -> Result<Vec<(ServerName, u64)>, StoreError> {
         let rows = self
             .tx
@@ -244,8 +244,9 @@ impl Catalogue<'_> {
         rows.iter().map(|row| Ok((row.parse("server")?, row.count("held")?))).collect()
     }
 
-    /// Accepts what a tool promises, if that still is what was shown: `seen`. Its class stays. `false`: it is not, there
-    /// is no such tool, or several tools have the name ([`ToolSeen::is_of_several`]).
+    /// Accepts the definition of a tool, if it still has the digest `seen`, which the owner was shown. Its class stays.
+    /// Returns `false` if it has changed, there is no such tool, or several tools have the name
+    /// ([`ToolSeen::is_of_several`]).
     pub async fn accept(
         &mut self,
         server: &ServerName,
@@ -267,8 +268,8 @@ impl Catalogue<'_> {
         Ok(accepted)
     }
 
-    /// Gives a tool a class and accepts what it promises, if that still is what was shown: `seen`. `false`: it is not,
-    /// or there is no such tool.
+    /// Gives a tool a class and accepts its definition, if it still has the digest `seen`, which the owner was shown.
+    /// Returns `false` if it has changed, or there is no such tool.
     pub async fn classify(
         &mut self,
         server: &ServerName,
@@ -289,7 +290,7 @@ impl Catalogue<'_> {
         Ok(accepted)
     }
 
-    /// Forgets all tools of a server: what it shows next is a first list again.
+    /// Forgets all tools of a server, so that the next ones it shows count as its first list again.
     pub async fn forget(&mut self, server: &ServerName) -> Result<(), StoreError> {
         self.tx.execute("DELETE FROM tools WHERE server = $1", values![server]).await?;
         self.tx.execute("DELETE FROM catalogues WHERE server = $1", values![server]).await?;

@@ -1,7 +1,7 @@
-//! The change feed: what a cache may hold and somebody changed, in the order of commits, on every node.
+//! The change feed: changes of everything that may be cached, in the order of commits, on every node.
 //!
-//! Numbers are allotted inside the writing transaction from one row that stays locked until the commit, so their
-//! order is the order of commits and they have no holes: whoever sees a hole has missed something.
+//! Numbers are taken inside the writing transaction from one row that stays locked until the commit, so their order is
+//! the order of commits, and a gap means that something was missed.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ pub enum ChangeKind {
     Grant,
     /// A signing key.
     Key,
-    /// Access that was lent.
+    /// A loan.
     Loan,
-    /// A server that was handed over, or a credential of any server; the id is its name.
+    /// A server that was added while running, or a credential of any server; the id is the server's name.
     Server,
     /// A setting of this instance; the id is its name.
     Setting,
@@ -47,7 +47,7 @@ impl ChangeKind {
         Self::User,
     ];
 
-    /// The word kept in the store.
+    /// Returns the word used in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Approval => "approval",
@@ -67,25 +67,25 @@ impl ChangeKind {
     }
 }
 
-/// One thing changed.
+/// A change of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Its place among all changes, without holes.
+    /// Its number among all changes, without gaps.
     pub seq: i64,
-    /// What kind of thing.
+    /// The kind of thing that changed.
     pub kind: ChangeKind,
-    /// Which one.
+    /// The identifier of the thing.
     pub id: String,
 }
 
-/// What a listener is told.
+/// An event for a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeedEvent {
-    /// This changed.
+    /// Something changed.
     Change(Change),
-    /// Something was missed: empty every cache. Also the first event after [`FeedEvent::Unavailable`].
+    /// Changes were missed: clear every cache. Also the first event after [`FeedEvent::Unavailable`].
     Gap,
-    /// Nothing was heard from the store for two seconds, or it was closed: trust no cache until the next event.
+    /// The store did not answer for two seconds, or was closed: trust no cache until the next event.
     Unavailable,
 }
 
@@ -100,7 +100,8 @@ impl ChangeFeed {
         Self { receiver: Some(receiver) }
     }
 
-    /// Waits for the next event. After the store was closed: once [`FeedEvent::Unavailable`], then nothing ever.
+    /// Waits for the next event. After the store was closed, returns [`FeedEvent::Unavailable`] once and then never
+    /// again.
     ///
     /// Dropping the future loses no event.
     pub async fn next(&mut self) -> FeedEvent {
@@ -116,24 +117,24 @@ impl ChangeFeed {
     }
 }
 
-/// How many events a slow listener may be behind before it is told of a gap instead.
+/// How many events a slow listener may be behind before it gets a gap instead.
 pub(crate) const FEED_LEN: usize = 4_096;
 
 /// How many changes are kept for nodes that are behind; the sweep removes older ones.
 pub const CHANGES_KEPT: i64 = 100_000;
 
-/// How many changes one poll reads.
+/// The most changes that one poll reads.
 pub(crate) const POLL_ROWS: usize = 512;
 
-/// Head and rows after a place, in one statement and so of one moment.
+/// Reads the head and the rows after a place in one statement, so that both are from the same snapshot.
 pub(crate) const POLL: &str = "SELECT counters.value AS head, changes.seq, changes.kind, changes.id
      FROM counters LEFT JOIN changes ON changes.seq > $1
      WHERE counters.name = 'changes' ORDER BY changes.seq LIMIT 512";
 
-/// Where the feed stands.
+/// Reads the number of the last change.
 pub(crate) const HEAD: &str = "SELECT value AS head FROM counters WHERE name = 'changes'";
 
-/// What one poll found.
+/// The result of one poll.
 pub(crate) struct Polled {
     pub(crate) head: i64,
     pub(crate) changes: Vec<Change>,
@@ -152,7 +153,7 @@ impl Polled {
     }
 }
 
-/// Where the feed of one node stands.
+/// How far one node has read the feed.
 #[derive(Debug)]
 pub(crate) struct Cursor(i64);
 
@@ -165,12 +166,12 @@ impl Cursor {
         self.0
     }
 
-    /// What listeners must be told of a poll, in order.
+    /// Returns the events for listeners after a poll, in order.
     fn advance(&mut self, polled: Polled) -> Vec<FeedEvent> {
         let expected = self.0.saturating_add(1);
         let begins = polled.changes.first().map_or(polled.head.saturating_add(1), |change| change.seq);
         let whole = polled.changes.iter().zip(begins..).all(|(change, seq)| change.seq == seq);
-        // Pruned away, or a backup was restored under us: what is in between is not to be had any more.
+        // The changes in between were pruned, or a backup was restored: they cannot be read any more.
         if begins != expected || !whole {
             self.0 = polled.head;
             return vec![FeedEvent::Gap];
@@ -182,12 +183,12 @@ impl Cursor {
     }
 }
 
-/// Where a node reads the changes: the part that differs between the databases.
+/// Reads the changes; implemented for each database.
 pub(crate) trait Source: Send {
-    /// How long to wait between two looks when nobody hints at anything.
+    /// How long to wait between two polls without a hint.
     const INTERVAL: Duration;
 
-    /// What is there after `place`, or `None` when surely nothing is.
+    /// Returns the changes after `place`, or `None` if there are certainly none.
     fn poll(&mut self, place: i64) -> impl Future<Output = Result<Option<Polled>, StoreError>> + Send;
 }
 
@@ -224,14 +225,14 @@ pub(crate) async fn tail<S: Source>(
             }
         }
         if !more {
-            // A hint only makes it sooner; the timeout is what can be relied on.
+            // A hint only makes the poll earlier; do not rely on it.
             let _ = tokio::time::timeout(S::INTERVAL, wake.notified()).await;
         }
     }
 }
 
 fn tell(feed: &broadcast::Sender<FeedEvent>, event: FeedEvent) {
-    // An error says that nobody listens, which is fine.
+    // An error only says that nobody listens.
     let _ = feed.send(event);
 }
 
@@ -244,7 +245,7 @@ mod tests {
         Polled { head, changes }
     }
 
-    /// What a cursor that stands at 5 makes of a poll: the numbers told, or -1 for a gap; and where it stands then.
+    /// Advances a cursor from 5 by a poll. Returns the numbers of the changes, or -1 for a gap, and the new position.
     fn advanced(head: i64, seqs: &[i64]) -> (Vec<i64>, i64) {
         let mut cursor = Cursor::at(5);
         let told = cursor.advance(polled(head, seqs)).into_iter().map(|event| match event {
@@ -258,7 +259,7 @@ mod tests {
     fn what_follows_is_told_in_order() {
         assert_eq!(advanced(7, &[6, 7]), (vec![6, 7], 7));
         assert_eq!(advanced(5, &[]), (vec![], 5));
-        // More is there than one poll reads.
+        // There are more changes than one poll reads.
         assert_eq!(advanced(9, &[6, 7]), (vec![6, 7], 7));
     }
 
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_read_back_from_its_word() {
-        // Each names the next, so that a kind which is added does not go unread.
+        // Each kind names the next, so that a new kind cannot be forgotten in this test.
         let next = |kind| match kind {
             ChangeKind::Approval => Some(ChangeKind::Catalogue),
             ChangeKind::Catalogue => Some(ChangeKind::Client),

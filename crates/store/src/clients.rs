@@ -1,4 +1,4 @@
-//! OAuth clients, however they came to be known.
+//! OAuth clients of every origin.
 
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -11,35 +11,35 @@ use crate::sql::{Row, json, values};
 use crate::store::SWEEP_ROWS;
 use crate::tx::Tx;
 
-/// A client to be kept.
+/// A client to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewClient {
     /// The client.
     pub client: Client,
-    /// The digest of its secret, when it has one.
+    /// The digest of its secret, if it has one.
     pub secret: Option<Digest>,
-    /// When it became known.
+    /// When it was first stored.
     pub created_at: Timestamp,
-    /// When it is forgotten unless it is used before that.
+    /// When it is deleted unless it is used before.
     pub expires_at: Option<Timestamp>,
 }
 
-/// A client as it is kept.
+/// A stored client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredClient {
     /// The client.
     pub client: Client,
-    /// The digest of its secret, when it has one.
+    /// The digest of its secret, if it has one.
     pub secret: Option<Digest>,
-    /// When it became known.
+    /// When it was first stored.
     pub created_at: Timestamp,
-    /// When it last did something, to the hour.
+    /// When it was last used, to the hour.
     pub last_used_at: Option<Timestamp>,
-    /// When it is forgotten; `None` once it was used.
+    /// When it is deleted; `None` once it was used.
     pub expires_at: Option<Timestamp>,
 }
 
-/// How often using a client is written down, in milliseconds.
+/// How often the use of a client is written at most, in milliseconds.
 const TOUCH_MILLIS: i64 = 3_600_000;
 
 /// OAuth clients. See [`Tx::clients`].
@@ -61,8 +61,8 @@ impl Clients<'_> {
         Ok(())
     }
 
-    /// Adds a client or replaces what is known of it (a metadata document that was fetched again). Whether it is
-    /// disabled, its age and its use stay as they are.
+    /// Adds a client, or replaces its metadata (of a document that was fetched again). Whether it is disabled, its age
+    /// and its last use are not changed.
     pub async fn put(&mut self, new: &NewClient) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -77,18 +77,18 @@ impl Clients<'_> {
         Ok(())
     }
 
-    /// The client of this identifier.
+    /// Returns the client of this identifier.
     pub async fn find(&mut self, id: &ClientId) -> Result<Option<StoredClient>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM clients WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// Every client, oldest first.
+    /// Returns every client, oldest first.
     pub async fn list(&mut self) -> Result<Vec<StoredClient>, StoreError> {
         let rows = self.tx.fetch_all("SELECT * FROM clients ORDER BY created_at, id", values![]).await?;
         rows.into_iter().map(read).collect()
     }
 
-    /// Notes that the client did something: it no longer expires. Written at most once an hour.
+    /// Notes that the client was used, so that it no longer expires. Written at most once an hour.
     pub async fn touch(&mut self, id: &ClientId, now: Timestamp) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -100,9 +100,9 @@ impl Clients<'_> {
         Ok(())
     }
 
-    /// Disables or enables a client. `false`: no such client.
+    /// Disables or enables a client. Returns `false` if there is no such client.
     ///
-    /// Like disabling a user this revokes nothing, but tokens made before stay dead.
+    /// Like disabling a user, this revokes no grant, but tokens made before stay invalid.
     pub async fn set_disabled(&mut self, id: &ClientId, disabled: bool) -> Result<bool, StoreError> {
         let set = self.tx.execute_one("UPDATE clients SET disabled = $2 WHERE id = $1", values![id, disabled]).await?;
         if set {
@@ -112,7 +112,8 @@ impl Clients<'_> {
         Ok(set)
     }
 
-    /// Forgets a client and ends its grants with everything derived from them. `false`: no such client.
+    /// Deletes a client, and ends its grants with everything derived from them. Returns `false` if there is no such
+    /// client.
     pub async fn remove(&mut self, id: &ClientId, now: Timestamp) -> Result<bool, StoreError> {
         let removed = self.tx.execute_one("DELETE FROM clients WHERE id = $1", values![id]).await?;
         self.tx.grants().revoke_of_client(id, "client removed", now).await?;
@@ -122,7 +123,7 @@ impl Clients<'_> {
         Ok(removed)
     }
 
-    /// How many clients registered themselves.
+    /// Returns how many clients registered themselves.
     pub async fn count_dynamic(&mut self) -> Result<u64, StoreError> {
         let origin = ClientOrigin::Dynamic.as_str();
         let row = self
@@ -132,7 +133,7 @@ impl Clients<'_> {
         row.map_or(Ok(0), |row| row.count("clients"))
     }
 
-    /// Forgets the client that registered itself first of those that were never used (ATK-24). `false`: all were used.
+    /// Deletes the oldest self-registered client that was never used (ATK-24). Returns `false` if all were used.
     pub async fn forget_oldest_unused(&mut self) -> Result<bool, StoreError> {
         let row = self
             .tx
@@ -151,8 +152,8 @@ impl Clients<'_> {
         Ok(true)
     }
 
-    /// Forgets the clients that were never used in their time (ATK-24), at most [`SWEEP_ROWS`] of them. A client with
-    /// a grant was used.
+    /// Deletes clients that expired without ever being used (ATK-24), at most [`SWEEP_ROWS`] of them. A client with a
+    /// grant counts as used.
     pub async fn delete_expired(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         let rows = self
             .tx

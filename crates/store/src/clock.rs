@@ -1,5 +1,5 @@
-//! What the store does when the clock of the machine was wrong: what lasts for some time lasts as long as was promised,
-//! by the time that really passed, and nobody has to sign in again for it.
+//! Corrects stored times after the machine's clock was wrong: everything that lasts for some time ends after that much
+//! real time, so that nobody has to sign in again.
 
 use sekisho_protocol::env::Timestamp;
 
@@ -8,21 +8,21 @@ use crate::error::StoreError;
 use crate::sql::values;
 use crate::store::Store;
 
-/// A step of the clock, as it is to be taken over.
+/// A step of the clock, by which stored times are corrected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockStep {
-    /// Since when moments were written by the clock that was wrong.
+    /// Since when the wrong clock was used.
     pub since: Timestamp,
-    /// What that clock said last.
+    /// The last time that the wrong clock showed.
     pub from: Timestamp,
-    /// What the clock says in its place.
+    /// The right time at that moment.
     pub to: Timestamp,
 }
 
-/// How far ahead a moment of creation may lie, in milliseconds: clocks of nodes differ.
+/// How far in the future a creation time may be, in milliseconds: clocks of nodes differ.
 const SKEW_MILLIS: i64 = 60_000;
 
-/// Moves what was made while the wrong clock ran: when it was made, and when it ends.
+/// Moves the creation and end times of rows that were made while the clock was wrong.
 macro_rules! moved {
     ($table:literal, $made:literal $(, $ends:literal)*) => {
         concat!(
@@ -33,7 +33,7 @@ macro_rules! moved {
     };
 }
 
-/// Has what seems to be made in the future last from now on, as long as it was to last.
+/// Moves rows that seem to be made in the future, so that they last from now on, as long as intended.
 macro_rules! brought_back {
     ($table:literal, $made:literal $(, $ends:literal)*) => {
         concat!(
@@ -44,7 +44,7 @@ macro_rules! brought_back {
     };
 }
 
-/// Both statements about everything that lasts, and the first about every other moment that is kept.
+/// Makes both statements for every table with an end, and the first one for every other stored time.
 macro_rules! times {
     (lasting: $(($table:literal, $made:literal $(, $ends:literal)*)),* ; past: $(($past:literal, $column:literal)),* $(,)?) => {
         const MOVED: &[&str] = &[$(moved!($table, $made $(, $ends)*),)* $(moved!($past, $column),)*];
@@ -95,15 +95,16 @@ times! {
         ("users", "password_set_at"),
 }
 
-/// What ends and does not say when it was made: it was, if it ends later than what was made before could.
+/// Statements for tables with an end but no creation time: a row was made by the wrong clock if it ends later than any
+/// row made before could.
 const MOVED_ENDS: [(&str, i64); 2] = [
     ("UPDATE setup_links SET expires_at = expires_at + $3 WHERE expires_at BETWEEN $1 AND $2", 30 * 60_000),
     ("UPDATE rounds SET expires_at = expires_at + $3 WHERE expires_at BETWEEN $1 AND $2", 10 * 60_000),
 ];
 
 impl Store {
-    /// Moves every moment that was written by the wrong clock, in one transaction: what was to last ten minutes lasts ten
-    /// minutes, whatever the clock said meanwhile. Records stay as they were written. Every cache is emptied.
+    /// Moves every time that was written by the wrong clock, in one transaction: what should last ten minutes lasts ten
+    /// minutes, whatever the clock said meanwhile. Records stay as they were written. Every cache is cleared.
     pub async fn take_step(&self, step: ClockStep) -> Result<(), StoreError> {
         let (since, from) = (step.since.as_millisecond(), step.from.as_millisecond());
         let by = step.to.as_millisecond().saturating_sub(from);
@@ -119,8 +120,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Has everything that seems to be made in the future last from now on, as long as it was to last: it was made by a
-    /// clock that was ahead, and was set right while nobody looked. Says how many rows that were.
+    /// Moves every row that seems to be made in the future, so that it lasts from now on, as long as intended: a clock
+    /// that was ahead made it, and was corrected while no instance ran. Returns the number of rows.
     pub async fn bring_back(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let mut rows = 0;

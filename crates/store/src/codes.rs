@@ -1,4 +1,4 @@
-//! Authorization codes: what was agreed to, until the client fetches it.
+//! Authorization codes: consents that the client has not redeemed yet.
 
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::digest::Digest;
@@ -15,11 +15,11 @@ use crate::tx::Tx;
 /// How many wrong attempts a code survives.
 pub const CODE_FAILURES_MAX: i64 = 5;
 
-/// What a person set on a grant beside its scopes.
+/// The conditions that a person set on a grant, besides its scopes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Conditions {
-    /// When it ends by itself. `None`: when it is revoked.
+    /// When it ends by itself. `None`: only when it is revoked.
     pub ends_at: Option<Timestamp>,
     /// The task it is for.
     pub task: Option<GrantTask>,
@@ -33,7 +33,7 @@ pub struct Conditions {
 pub struct GrantTask {
     /// Who declared it.
     pub origin: TaskOrigin,
-    /// What it needs.
+    /// The definition of the task.
     pub definition: TaskDefinition,
 }
 
@@ -42,33 +42,33 @@ pub struct GrantTask {
 pub struct Code {
     /// The digest of the code.
     pub digest: Digest,
-    /// For which client.
+    /// The client.
     pub client: ClientId,
     /// The redirect URI of the request, which the client must repeat.
     pub redirect_uri: String,
     /// The PKCE challenge (`S256`).
     pub challenge: String,
-    /// Who agreed.
+    /// The subject that agreed.
     pub subject: Subject,
-    /// For which server.
+    /// The server.
     pub server: ServerName,
     /// The resource identifier of that server.
     pub resource: String,
-    /// To what.
+    /// The granted scopes.
     pub scopes: ScopeSet,
-    /// Through whom.
+    /// The clients that act, the first one first.
     pub path: ActorPath,
-    /// Under what conditions.
+    /// The conditions of the grant.
     pub conditions: Conditions,
     /// When it was issued.
     pub issued_at: Timestamp,
-    /// When it ends: at most 60 seconds later.
+    /// When it expires: at most 60 seconds later.
     pub expires_at: Timestamp,
     /// When it was used.
     pub used_at: Option<Timestamp>,
     /// The grant it became.
     pub grant: Option<GrantId>,
-    /// How many attempts with it were wrong.
+    /// How many wrong attempts were made with it.
     pub failures: i64,
 }
 
@@ -78,7 +78,7 @@ pub struct Codes<'a> {
 }
 
 impl Codes<'_> {
-    /// Keeps a code.
+    /// Stores a code.
     pub async fn insert(&mut self, code: &Code) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -107,13 +107,13 @@ impl Codes<'_> {
         Ok(())
     }
 
-    /// The code of this digest. Used and expired ones are kept for a day, so that a replay is recognised.
+    /// Returns the code of this digest. Used and expired codes are kept for a day, so that a replay is recognised.
     pub async fn find(&mut self, digest: &Digest) -> Result<Option<Code>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM codes WHERE digest = $1", values![digest]).await?.map(read).transpose()
     }
 
-    /// Spends a code for a grant (RFC 6749 §4.1.2: single use). `true` for exactly one caller, only before it
-    /// expires, and only while fewer than [`CODE_FAILURES_MAX`] attempts were wrong.
+    /// Uses a code for a grant (RFC 6749 §4.1.2: single use). Returns `true` for exactly one caller, only before it
+    /// expires, and only after fewer than [`CODE_FAILURES_MAX`] wrong attempts.
     pub async fn consume(&mut self, digest: &Digest, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -124,7 +124,7 @@ impl Codes<'_> {
             .await
     }
 
-    /// Counts a wrong attempt, and says how many there were. 0: no such code.
+    /// Counts a wrong attempt, and returns how many there were. 0: no such code.
     pub async fn fail(&mut self, digest: &Digest) -> Result<i64, StoreError> {
         let row = self
             .tx

@@ -1,4 +1,4 @@
-//! Secrets for upstreams, sealed: what must be shown to them again and again.
+//! Secrets for upstreams, sealed: they are sent again and again, so a digest is not enough.
 
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
@@ -15,7 +15,7 @@ pub struct Credentials<'a> {
 }
 
 impl Credentials<'_> {
-    /// Keeps a secret, whatever was there.
+    /// Stores a secret, replacing an older one.
     pub async fn put(&mut self, server: &ServerName, name: &str, secret: &UpstreamSecret) -> Result<(), StoreError> {
         let sealed =
             self.tx.seal.seal(Purpose::UpstreamCredential, &[server.as_str(), name], secret.expose().as_bytes())?;
@@ -30,7 +30,7 @@ impl Credentials<'_> {
         Ok(())
     }
 
-    /// The secret of this name.
+    /// Returns the secret of this name.
     pub async fn find(&mut self, server: &ServerName, name: &str) -> Result<Option<UpstreamSecret>, StoreError> {
         let row = self
             .tx
@@ -42,14 +42,14 @@ impl Credentials<'_> {
         Ok(Some(UpstreamSecret::from_outside(text)))
     }
 
-    /// The names of a server's secrets.
+    /// Returns the names of a server's secrets.
     pub async fn list_names(&mut self, server: &ServerName) -> Result<Vec<String>, StoreError> {
         let rows =
             self.tx.fetch_all("SELECT name FROM credentials WHERE server = $1 ORDER BY name", values![server]).await?;
         rows.iter().map(|row| row.text("name")).collect()
     }
 
-    /// Forgets a secret. `false`: there was none.
+    /// Deletes a secret. Returns `false` if there is none.
     pub async fn remove(&mut self, server: &ServerName, name: &str) -> Result<bool, StoreError> {
         let removed = self
             .tx

@@ -1,4 +1,4 @@
-//! What an error of the database means, whichever database it is.
+//! Maps errors of either database to [`StoreError`].
 
 use sqlx::error::ErrorKind;
 
@@ -29,7 +29,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whose fault an error of the database is.
+/// The meaning of an error of the database.
 enum Fault {
     Conflict,
     Corrupt,

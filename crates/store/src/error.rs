@@ -1,58 +1,58 @@
-//! What can go wrong with what is remembered, sorted by whose turn it is.
+//! Errors of the store, sorted by what the caller has to do.
 
 use crate::seal::SealError;
 
-/// Why an operation on the store failed. "Not there" is never an error: that is `Ok(None)` or `Ok(false)`.
+/// Why an operation on the store failed. A missing row is not an error, but `Ok(None)` or `Ok(false)`.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A row like this is there already, or it names another row that is not there (any more).
+    /// The row exists already, or refers to another row that does not exist (any more).
     #[error("the store refused `{what}`: it is there already, or refers to something that is gone")]
     Conflict {
-        /// The constraint or the rule that refused.
+        /// The constraint or the rule that was violated.
         what: String,
     },
-    /// A kept value cannot be read back: somebody else wrote to the database, or the file is damaged.
+    /// A stored value cannot be read: somebody else wrote to the database, or the file is damaged.
     #[error("the store holds something unreadable in `{what}`: restore a backup, or delete the row")]
     Corrupt {
-        /// The column, or the database's own words.
+        /// The column, or the database's message.
         what: String,
     },
-    /// There is no room for one more: the caller has as many of these as it may have at a time.
+    /// There are as many of these as are allowed at a time.
     #[error("there is no room for {what}")]
     Full {
-        /// What there are too many of.
+        /// The thing that there are too many of.
         what: &'static str,
     },
-    /// The tables could not be brought to the version this program needs.
+    /// The tables could not be migrated to the version that this program needs.
     #[error("the store's tables could not be brought up to date: use the newest program that has opened this store")]
     Migration(#[source] Box<sqlx::migrate::MigrateError>),
     /// A sealed value could not be made or opened.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The settings name no database that could be opened.
+    /// The settings do not name a database that can be opened.
     #[error("the store's settings cannot be used: {what}")]
     Settings {
-        /// What is wrong with them, and what to write instead.
+        /// What is wrong with the settings, and what to write instead.
         what: String,
     },
-    /// The database refused a statement: a fault of this program.
+    /// The database refused a statement, which is a bug in this program.
     #[error("the database refused a statement")]
     Statement(#[source] Box<sqlx::Error>),
-    /// The database cannot be reached, is too busy, or did not answer in time. Whoever asks must deny.
+    /// The database cannot be reached, is too busy, or did not answer in time. The caller must deny access.
     #[error("the store is not available: {what}")]
     Unavailable {
-        /// What was waited for, or the database's own words.
+        /// What was waited for, or the database's message.
         what: String,
     },
 }
 
 impl StoreError {
-    /// Whether the same operation may succeed later without anybody changing anything.
+    /// Returns whether the same operation may succeed later without any change.
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 
-    /// A statement that comes after one that failed.
+    /// Returns the error for a statement after a failed one.
     pub(crate) fn over() -> Self {
         Self::Unavailable { what: "the transaction failed before".to_owned() }
     }
@@ -62,12 +62,12 @@ impl StoreError {
     }
 }
 
-/// What the module of one database makes of a code of its own.
+/// The meaning of a database's own error code.
 pub(crate) enum Code {
     /// The data are damaged.
     Corrupt,
-    /// Nobody but us can be blamed.
+    /// A bug in this program.
     Ours,
-    /// Busy, full, stopped, gone, or another transaction was in the way.
+    /// The database is busy, full, stopped or gone, or another transaction was in the way.
     Unavailable,
 }

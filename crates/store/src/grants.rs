@@ -1,4 +1,4 @@
-//! What users consented to: one grant for one client and one server, with its lineage.
+//! Grants: what users consented to. Each grant is for one client and one server, and knows its lineage.
 
 use std::collections::HashSet;
 
@@ -15,22 +15,22 @@ use crate::error::StoreError;
 use crate::sql::{Row, Value, corrupt, grant_alive, json, values};
 use crate::tx::Tx;
 
-/// A grant to be made.
+/// A grant to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGrant {
     /// The identifier.
     pub id: GrantId,
-    /// For whom the client may act.
+    /// The subject that the client may act for.
     pub subject: Subject,
-    /// Who may act: the last of `path`.
+    /// The client that may act: the last one of `path`.
     pub client: ClientId,
-    /// Where.
+    /// The server.
     pub server: ServerName,
     /// The resource identifier of that server.
     pub resource: String,
-    /// What.
+    /// The granted scopes.
     pub scopes: ScopeSet,
-    /// Through whom.
+    /// The clients that act, the first one first.
     pub path: ActorPath,
     /// The grant this one is derived from. It must be alive.
     pub parent: Option<GrantId>,
@@ -42,28 +42,28 @@ pub struct NewGrant {
     pub expires_at: Option<Timestamp>,
 }
 
-/// A grant as it is kept.
+/// A stored grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The identifier.
     pub id: GrantId,
-    /// For whom the client may act.
+    /// The subject that the client may act for.
     pub subject: Subject,
-    /// Who may act.
+    /// The client that may act.
     pub client: ClientId,
-    /// Where.
+    /// The server.
     pub server: ServerName,
     /// The resource identifier of that server.
     pub resource: String,
-    /// What.
+    /// The granted scopes.
     pub scopes: ScopeSet,
-    /// Through whom.
+    /// The clients that act, the first one first.
     pub path: ActorPath,
     /// The grant this one is derived from.
     pub parent: Option<GrantId>,
     /// The declared task it is bound to.
     pub task: Option<TaskId>,
-    /// Grows whenever tokens made before must die: a token is good only with the epoch of its grant.
+    /// A number that grows to invalidate all tokens made before: a token is valid only with the epoch of its grant.
     pub epoch: i64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -75,32 +75,31 @@ pub struct Grant {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Which grants are wanted. A field that is `None` asks nothing.
+/// Which grants to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GrantFilter {
-    /// For whom.
+    /// The subject of the grant.
     pub subject: Option<Subject>,
-    /// Of which client.
+    /// The client of the grant.
     pub client: Option<ClientId>,
-    /// At which server.
+    /// The server of the grant.
     pub server: Option<ServerName>,
 }
 
-/// Everything that decides whether the tokens of a grant are good, and what they are held to: what a cache keeps for
-/// a grant.
+/// The state of a grant that caches keep: everything that decides whether its tokens are valid, and what they may do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GrantState {
-    /// Of which grant.
+    /// The grant.
     pub grant: GrantId,
     /// The epoch that a token must carry.
     pub epoch: i64,
-    /// For whom.
+    /// The subject of the grant.
     pub subject: Subject,
-    /// Who acts.
+    /// The client that acts.
     pub client: ClientId,
-    /// Where.
+    /// The server.
     pub server: ServerName,
-    /// Whether the user is disabled or gone. Never for a service.
+    /// Whether the user is disabled or deleted; always `false` for a service.
     pub user_disabled: bool,
     /// Whether the client, or any client of the grants this one is derived from, is disabled.
     pub client_disabled: bool,
@@ -110,21 +109,21 @@ pub struct GrantState {
     pub expires_at: Option<Timestamp>,
     /// What was granted.
     pub scopes: ScopeSet,
-    /// Through whom.
+    /// The clients that act, the first one first.
     pub path: ActorPath,
-    /// How the clients of this grant and of those it is derived from came to be known, from the first on. A client
-    /// that nobody knows any more counts as one that registered itself.
+    /// The origins of the clients of this grant and of those it is derived from, the first one first. A client that is
+    /// not stored any more counts as self-registered.
     pub origins: Vec<ClientOrigin>,
-    /// The current task: every token is held to it, and if it is not among `tasks` there is nothing they may do.
+    /// The current task, which limits every token. If it is not among `tasks`, nothing is allowed.
     pub task: Option<TaskId>,
-    /// The tasks that were not ended, and the current one whatever became of it; oldest first.
+    /// The tasks that were not ended, and the current one in any case; oldest first.
     pub tasks: Vec<Task>,
 }
 
-/// Grants that one statement asks about.
+/// The number of grants in one query.
 const ASKED_AT_ONCE: usize = 64;
 
-/// The places of [`ASKED_AT_ONCE`] identifiers; `$65` is the moment.
+/// The placeholders of [`ASKED_AT_ONCE`] identifiers; `$65` is the current time.
 macro_rules! places {
     () => {
         "$1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28,$29,$30,\
@@ -133,8 +132,8 @@ macro_rules! places {
     };
 }
 
-/// A client of a grant, or of one that it is derived from, that is disabled ends it; so does a user who is disabled or
-/// gone.
+/// Selects the living grants among some. A grant is not alive if a client of it or of a grant that it is derived from
+/// is disabled, or if its user is disabled or deleted.
 const ALIVE_AMONG: &str = concat!(
     "WITH RECURSIVE lineage (root, id, parent, client_id) AS (
          SELECT id, id, parent, client_id FROM grants WHERE id IN (",
@@ -153,25 +152,25 @@ const ALIVE_AMONG: &str = concat!(
 );
 
 impl GrantState {
-    /// Whether a token of this grant with this epoch may be honoured now.
+    /// Returns whether a token of this grant with this epoch is valid now.
     pub fn honours(&self, epoch: i64, now: Timestamp) -> bool {
         let ended = self.revoked || self.user_disabled || self.client_disabled;
         !ended && self.epoch == epoch && self.expires_at.is_none_or(|end| now < end)
     }
 }
 
-/// What a consent was given to (ATK-14): any difference in any part is another consent.
+/// The exact subject of a consent (ATK-14): if any part differs, it is another consent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
-    /// Who agreed.
+    /// The user who agreed.
     pub user: UserId,
-    /// To which client.
+    /// The client.
     pub client: ClientId,
-    /// Answering where.
+    /// The redirect URI of the client.
     pub redirect_uri: String,
-    /// For which server.
+    /// The server.
     pub server: ServerName,
-    /// To exactly which scopes.
+    /// The exact scopes.
     pub scopes: ScopeSet,
 }
 
@@ -187,10 +186,10 @@ impl Consent {
     }
 }
 
-/// How often using a grant is written down, in milliseconds.
+/// How often the use of a grant is written at most, in milliseconds.
 const TOUCH_MILLIS: i64 = 60_000;
 
-/// Ends the grants that the condition picks, and everything derived from them.
+/// Ends the grants that match the condition, and everything derived from them.
 macro_rules! revoke_where {
     ($condition:literal) => {
         concat!(
@@ -206,16 +205,16 @@ macro_rules! revoke_where {
     };
 }
 
-/// What users consented to. See [`Tx::grants`].
+/// Grants. See [`Tx::grants`].
 pub struct Grants<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Grants<'_> {
-    /// Makes a grant. A parent that is not alive, or an identifier that exists, is [`StoreError::Conflict`].
+    /// Stores a grant. Fails with [`StoreError::Conflict`] if its parent is not alive, or its identifier exists.
     pub async fn insert(&mut self, new: &NewGrant) -> Result<(), StoreError> {
         if let Some(parent) = new.parent {
-            // Writing to the parent's row makes whoever revokes it at this moment wait for us, or us for them.
+            // Writing to the parent's row makes us and a concurrent revocation wait for each other.
             let alive = self
                 .tx
                 .execute_one(
@@ -252,19 +251,19 @@ impl Grants<'_> {
         Ok(())
     }
 
-    /// Has a grant that is being made end with a browser session, whose row the same transaction holds
+    /// Makes a new grant end with a browser session, whose row the same transaction has locked
     /// ([`crate::BrowserSessions::hold`]).
     pub async fn end_with_session(&mut self, id: GrantId, session: &Digest) -> Result<(), StoreError> {
         self.tx.execute("UPDATE grants SET session = $2 WHERE id = $1", values![id, session]).await?;
         Ok(())
     }
 
-    /// The grant of this identifier, also when it has ended.
+    /// Returns the grant of this identifier, also if it has ended.
     pub async fn find(&mut self, id: GrantId) -> Result<Option<Grant>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM grants WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// The grants that the filter asks for, also those that have ended, oldest first.
+    /// Returns the grants that match the filter, also those that have ended, oldest first.
     pub async fn list(&mut self, filter: &GrantFilter) -> Result<Vec<Grant>, StoreError> {
         let rows = self
             .tx
@@ -278,9 +277,9 @@ impl Grants<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Everything that decides whether the tokens of a grant are good. `None`: no such grant.
+    /// Returns the state of a grant, or `None` if there is no such grant.
     ///
-    /// Three questions: ask in a transaction from [`crate::Store::read`], where all three see one moment.
+    /// This runs three queries: use a transaction from [`crate::Store::read`], where all three see the same snapshot.
     pub async fn alive(&mut self, id: GrantId) -> Result<Option<GrantState>, StoreError> {
         let row = self
             .tx
@@ -309,13 +308,13 @@ impl Grants<'_> {
         read_state(row, &clients, tasks).map(Some)
     }
 
-    /// Which of these grants are alive now: the same that [`GrantState::honours`] says of each, whatever its epoch. Many
-    /// are asked about in one statement, because many may have ended at once.
+    /// Returns which of these grants are alive now, as [`GrantState::honours`] says, apart from the epoch. Asks about
+    /// many in one statement, because many may have ended at once.
     pub async fn alive_among(&mut self, ids: &[GrantId], now: Timestamp) -> Result<HashSet<GrantId>, StoreError> {
         let mut alive = HashSet::with_capacity(ids.len());
         for some in ids.chunks(ASKED_AT_ONCE) {
             let Some(last) = some.last() else { continue };
-            // A statement has a fixed number of places; the last identifier fills those that are left.
+            // A statement has a fixed number of placeholders; the last identifier fills the remaining ones.
             let padded = some.iter().chain(std::iter::repeat(last));
             let mut values: Vec<Value> = padded.take(ASKED_AT_ONCE).map(|id| Value::from(*id)).collect();
             values.push(now.into());
@@ -326,8 +325,8 @@ impl Grants<'_> {
         Ok(alive)
     }
 
-    /// Keeps a grant alive until this transaction ends: whoever revokes it at this moment waits for us, or we for
-    /// them. `false`: it is not alive.
+    /// Locks a grant until this transaction ends, so that it cannot be revoked meanwhile. Returns `false` if it is not
+    /// alive.
     pub(crate) async fn hold(&mut self, id: GrantId, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -337,7 +336,7 @@ impl Grants<'_> {
             .await
     }
 
-    /// Whether a grant is this subject's, client's and server's.
+    /// Returns whether a grant has this subject, client and server.
     pub(crate) async fn fits(
         &mut self,
         id: GrantId,
@@ -355,8 +354,8 @@ impl Grants<'_> {
         Ok(row.is_some())
     }
 
-    /// Makes whoever else asks this for the same subject wait until this transaction ends. The first of the subject's
-    /// grants, which nobody deletes, stands for the subject: not every kind of subject has a row of its own.
+    /// Locks a subject until this transaction ends. Not every kind of subject has a row of its own, so this locks the
+    /// first of its grants, which nobody deletes.
     pub(crate) async fn hold_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -393,8 +392,8 @@ impl Grants<'_> {
         Ok(ended.contains(&id))
     }
 
-    /// Ends every grant of a user with everything derived from them, forgets the user's consents, and spends the
-    /// codes that are on their way. Says how many grants ended.
+    /// Ends every grant of a user with everything derived from them, deletes the user's consents, and invalidates
+    /// unused codes. Returns how many grants ended.
     pub async fn revoke_of_user(&mut self, user: UserId, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
         let subject = Subject::User(user);
         self.tx.execute("DELETE FROM consents WHERE user_id = $1", values![user]).await?;
@@ -405,17 +404,17 @@ impl Grants<'_> {
         Ok(ended.len() as u64)
     }
 
-    /// Ends every grant that was to last as long as this browser session. Says how many ended.
+    /// Ends every grant that ends with this browser session. Returns how many ended.
     ///
-    /// After the row of the session is gone: who makes such a grant keeps that row, so none is made any more.
+    /// Delete the session's row first: making such a grant locks that row, so no further one can be made.
     pub async fn revoke_of_session(&mut self, session: &Digest, now: Timestamp) -> Result<u64, StoreError> {
         let because = "its browser session ended";
         let ended = self.revoke_lineage(revoke_where!("session = $3"), values![now, because, session], now).await?;
         Ok(ended.len() as u64)
     }
 
-    /// Ends every grant of a client with everything derived from them, forgets the consents to it, and spends the codes
-    /// that are on their way. Says how many grants ended.
+    /// Ends every grant of a client with everything derived from them, deletes the consents to it, and invalidates
+    /// unused codes. Returns how many grants ended.
     pub async fn revoke_of_client(
         &mut self,
         client: &ClientId,
@@ -430,7 +429,7 @@ impl Grants<'_> {
         Ok(ended.len() as u64)
     }
 
-    /// The same for everybody.
+    /// Does the same for everybody.
     pub async fn revoke_all(&mut self, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
         self.tx.execute("DELETE FROM consents", values![]).await?;
         self.tx.execute("UPDATE codes SET used_at = $1 WHERE used_at IS NULL", values![now]).await?;
@@ -438,11 +437,11 @@ impl Grants<'_> {
         Ok(ended.len() as u64)
     }
 
-    /// Runs a revoking statement until nothing is left to end; then no grant can get tasks or loans any more, and
-    /// those that are there end.
+    /// Runs a revoking statement until it ends no more grants. Then no tasks or loans can be added to them, and those
+    /// that exist are ended.
     ///
-    /// One run sees the rows as they were when it began. A grant that was being derived meanwhile made the run
-    /// wait at its parent's row and is seen by the next; under a row that has ended nothing can be derived.
+    /// Each run sees the rows as they were when it began. A grant that was being derived meanwhile made the run wait at
+    /// its parent's row, and is seen by the next run; nothing can be derived from a grant that has ended.
     async fn revoke_lineage(
         &mut self,
         sql: &'static str,
@@ -479,14 +478,14 @@ impl Grants<'_> {
         Ok(())
     }
 
-    /// Whether exactly this was agreed to before and not taken back since.
+    /// Returns whether the user gave exactly this consent before and has not withdrawn it.
     pub async fn consented(&mut self, consent: &Consent) -> Result<bool, StoreError> {
         let row =
             self.tx.fetch_optional("SELECT given_at FROM consents WHERE digest = $1", values![consent.key()]).await?;
         Ok(row.is_some())
     }
 
-    /// Remembers that exactly this was agreed to. Ending the grant, user or client forgets it.
+    /// Remembers exactly this consent, until the grant, user or client ends.
     pub async fn remember_consent(&mut self, consent: &Consent, now: Timestamp) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -518,11 +517,11 @@ fn read(row: Row) -> Result<Grant, StoreError> {
     })
 }
 
-/// How a client of the lineage came to be known.
+/// Returns the origin of a client of the lineage.
 fn origin(client: &Row) -> Result<ClientOrigin, StoreError> {
     let Some(word) = client.text_opt("origin")? else {
         let id: ClientId = client.parse("client_id")?;
-        // A metadata document needs no row; whoever else has none is vouched for by nobody.
+        // A client with a metadata document needs no row. Nobody vouches for any other client without one.
         return Ok(if id.is_metadata_document() { ClientOrigin::MetadataDocument } else { ClientOrigin::Dynamic });
     };
     [ClientOrigin::Dynamic, ClientOrigin::MetadataDocument, ClientOrigin::Registered]
@@ -532,7 +531,7 @@ fn origin(client: &Row) -> Result<ClientOrigin, StoreError> {
 }
 
 fn read_state(row: Row, clients: &[Row], tasks: Vec<Task>) -> Result<GrantState, StoreError> {
-    // No row of a user means a user who is gone: as good as disabled.
+    // A user without a row was deleted, and counts as disabled.
     let user_disabled = row.int_opt("user_disabled")?.is_none_or(|flag| flag != 0);
     let mut client_disabled = false;
     for client in clients {

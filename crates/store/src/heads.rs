@@ -1,5 +1,5 @@
-//! Heads of the chains, signed to be kept in a second place: against whoever has the store and its keys, for they cannot
-//! take back what is elsewhere.
+//! Heads of the chains, signed to be stored in a second place: even somebody who has the store and its keys cannot
+//! change what is stored elsewhere.
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use sekisho_protocol::digest::Digest;
@@ -10,26 +10,26 @@ use serde::{Deserialize, Serialize};
 use crate::audit::AuditHead;
 use crate::store::Store;
 
-/// How far a chain had come at a moment, signed (Ed25519). Key and signature are hexadecimal.
+/// The signed head of a chain at some time (Ed25519). Key and signature are hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedHead {
-    /// Whose chain.
+    /// The node of the chain.
     pub node: NodeId,
-    /// The place of its last record.
+    /// The sequence number of the chain's last record.
     pub seq: i64,
     /// The hash of that record.
     pub mac: Digest,
-    /// When.
+    /// When the head was signed.
     pub at: Timestamp,
-    /// The public key that it is signed with: the same as long as the store has the same seal key.
+    /// The public key for checking the signature: the same as long as the store has the same seal key.
     pub key: String,
     /// The signature.
     pub signature: String,
 }
 
 impl SignedHead {
-    /// Whether it is what this key signed.
+    /// Returns whether the head was signed with this key and is unchanged.
     pub fn is_signed_by(&self, key: &str) -> bool {
         let (Some(public), Some(signature)) = (unhex(key), unhex(&self.signature)) else { return false };
         let message = message(self.node, AuditHead { seq: self.seq, mac: self.mac }, self.at);
@@ -40,13 +40,13 @@ impl SignedHead {
 impl Store {
     /// Signs the head of a chain.
     pub fn sign_head(&self, node: NodeId, head: AuditHead, at: Timestamp) -> SignedHead {
-        // What is signed is what is written: to the millisecond.
+        // The time is written with milliseconds, so it is signed like that.
         let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
         let (key, signature) = self.sealer().sign_head(message(node, head, at).as_bytes());
         SignedHead { node, seq: head.seq, mac: head.mac, at, key: hex(&key), signature: hex(&signature) }
     }
 
-    /// The public key of [`Store::sign_head`]. It tells nothing of the seal key.
+    /// Returns the public key of [`Store::sign_head`], which reveals nothing about the seal key.
     pub fn head_key(&self) -> String {
         hex(&self.sealer().head_key())
     }

@@ -1,4 +1,4 @@
-//! Who users are at identity providers.
+//! Identities of users at identity providers.
 
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::UserId;
@@ -9,14 +9,14 @@ use crate::error::StoreError;
 use crate::sql::{Row, values};
 use crate::tx::Tx;
 
-/// An identity at a provider, and the user that it is here.
+/// An identity at a provider, and its user here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkedIdentity {
-    /// Who it is at the provider.
+    /// The identity at the provider.
     pub identity: Identity,
     /// The user.
     pub user: UserId,
-    /// Whether the user was made for it. Such a user has no password.
+    /// Whether the user was made for this identity. Such a user has no password.
     pub made_user: bool,
     /// When it was linked.
     pub created_at: Timestamp,
@@ -24,14 +24,14 @@ pub struct LinkedIdentity {
     pub signed_in_at: Option<Timestamp>,
 }
 
-/// Who users are at identity providers. See [`Tx::identities`].
+/// Identities of users at identity providers. See [`Tx::identities`].
 pub struct Identities<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Identities<'_> {
-    /// Says that this identity is this user. `false`: it is a user already, maybe another one, whom [`Identities::find`]
-    /// gives; of many who link one identity at the same moment, one succeeds.
+    /// Links an identity to a user. Returns `false` if it is linked already, maybe to another user;
+    /// [`Identities::find`] returns which. Of concurrent attempts to link one identity, one succeeds.
     pub async fn link(&mut self, linked: &LinkedIdentity) -> Result<bool, StoreError> {
         let inserted = self
             .tx
@@ -54,7 +54,7 @@ impl Identities<'_> {
         Ok(inserted)
     }
 
-    /// The user that an identity is.
+    /// Returns the link of an identity to its user.
     pub async fn find(&mut self, identity: &Identity) -> Result<Option<LinkedIdentity>, StoreError> {
         self.tx
             .fetch_optional(
@@ -66,7 +66,7 @@ impl Identities<'_> {
             .transpose()
     }
 
-    /// The identities of a user, by issuer.
+    /// Returns the identities of a user, sorted by issuer.
     pub async fn of_user(&mut self, user: UserId) -> Result<Vec<LinkedIdentity>, StoreError> {
         let rows = self
             .tx
@@ -75,8 +75,8 @@ impl Identities<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// Notes that an identity signed in, and gives its user, unless that user is disabled: one statement, so that nobody
-    /// signs in beside the one who disables them.
+    /// Notes that an identity signed in, and returns its user, unless that user is disabled. This is one statement, so
+    /// that nobody signs in while they are being disabled.
     pub async fn sign_in(&mut self, identity: &Identity, now: Timestamp) -> Result<Option<UserId>, StoreError> {
         let row = self
             .tx
@@ -90,7 +90,8 @@ impl Identities<'_> {
         row.map(|row| row.parse("user_id")).transpose()
     }
 
-    /// Undoes the link of a local user. `false`: there is none, or the user was made for it and would have no way to sign in.
+    /// Removes the link of a local user. Returns `false` if there is none, or if the user was made for it and could not
+    /// sign in without it.
     pub async fn unlink(&mut self, identity: &Identity, user: UserId) -> Result<bool, StoreError> {
         let removed = self
             .tx

@@ -22,11 +22,11 @@ pub struct SigningKeyRow {
     pub public_jwk: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// From when on it signs; it is published before.
+    /// When it starts to sign; it is published before.
     pub active_from: Timestamp,
-    /// From when on it signs no longer; it still verifies.
+    /// When it stops signing; its signatures are still accepted.
     pub retires_at: Option<Timestamp>,
-    /// From when on it is not published any more.
+    /// When it stops being published.
     pub removed_at: Option<Timestamp>,
 }
 
@@ -36,7 +36,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// Keeps a key.
+    /// Stores a key.
     pub async fn insert(&mut self, key: &SigningKeyRow) -> Result<(), StoreError> {
         let private = self.tx.seal.seal(Purpose::SigningKey, &[&key.id.to_string()], key.private.expose())?;
         self.tx
@@ -59,7 +59,7 @@ impl Keys<'_> {
         Ok(())
     }
 
-    /// Every key that is still published, oldest first.
+    /// Returns every key that is still published, oldest first.
     pub async fn list(&mut self, now: Timestamp) -> Result<Vec<SigningKeyRow>, StoreError> {
         let rows = self
             .tx
@@ -71,7 +71,7 @@ impl Keys<'_> {
         rows.iter().map(|row| self.read(row)).collect()
     }
 
-    /// Says from when on a key signs no longer. `false`: no such key.
+    /// Sets when a key stops signing. Returns `false` if there is no such key.
     pub async fn retire(&mut self, id: KeyId, at: Timestamp) -> Result<bool, StoreError> {
         let known =
             self.tx.execute_one("UPDATE signing_keys SET retires_at = $2 WHERE id = $1", values![id, at]).await?;
@@ -81,7 +81,7 @@ impl Keys<'_> {
         Ok(known)
     }
 
-    /// Says from when on a key is not published any more: what it signed is then void. `false`: no such key.
+    /// Sets when a key stops being published; its signatures are then invalid. Returns `false` if there is no such key.
     pub async fn remove(&mut self, id: KeyId, at: Timestamp) -> Result<bool, StoreError> {
         let known =
             self.tx.execute_one("UPDATE signing_keys SET removed_at = $2 WHERE id = $1", values![id, at]).await?;

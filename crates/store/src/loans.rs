@@ -12,49 +12,49 @@ use crate::tx::Tx;
 /// The longest loan, in seconds.
 pub const LOAN_SECONDS_MAX: u32 = 31 * 24 * 60 * 60;
 
-/// Access to be lent.
+/// A loan to be stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewLoan {
     /// The identifier.
     pub id: LoanId,
-    /// To whom. Like client and server that of the grant.
+    /// The subject that it is for. Subject, client and server have to be those of the grant.
     pub subject: Subject,
-    /// For use by which client.
+    /// The client that may use it.
     pub client: ClientId,
-    /// By which grant. It must be alive, and the loan ends with it.
+    /// The grant that it extends. It must be alive, and the loan ends with it.
     pub grant: GrantId,
-    /// For which task only. It must be running, and the loan ends with it.
+    /// The task that it is limited to, if any. It must be running, and the loan ends with it.
     pub task: Option<TaskId>,
-    /// Where.
+    /// The server of the tool.
     pub server: ServerName,
-    /// What may be called.
+    /// The tool that may be called.
     pub tool: String,
-    /// With which arguments: a JSON Schema; `None` for any.
+    /// A JSON Schema for the allowed arguments; `None` allows any.
     pub bounds: Option<serde_json::Value>,
     /// When it ends by itself.
     pub expires_at: Timestamp,
 }
 
-/// A loan as it is kept.
+/// A stored loan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loan {
     /// The identifier.
     pub id: LoanId,
-    /// What it answers, when somebody asked.
+    /// The request that it answers, if there was one.
     pub request: Option<AccessRequestId>,
-    /// To whom.
+    /// The subject that it is for.
     pub subject: Subject,
-    /// For use by which client.
+    /// The client that may use it.
     pub client: ClientId,
-    /// By which grant.
+    /// The grant that it extends.
     pub grant: GrantId,
-    /// For which task only.
+    /// The task that it is limited to, if any.
     pub task: Option<TaskId>,
-    /// Where.
+    /// The server of the tool.
     pub server: ServerName,
-    /// What may be called.
+    /// The tool that may be called.
     pub tool: String,
-    /// With which arguments: a JSON Schema; `None` for any.
+    /// A JSON Schema for the allowed arguments; `None` allows any.
     pub bounds: Option<serde_json::Value>,
     /// Who lent it.
     pub granted_by: String,
@@ -62,17 +62,17 @@ pub struct Loan {
     pub created_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
-    /// When it was taken back, or ended with its grant or its task.
+    /// When it was revoked, or ended with its grant or its task.
     pub revoked_at: Option<Timestamp>,
 }
 
-/// Access that owners lent for a time. See [`Tx::loans`].
+/// Loans. See [`Tx::loans`].
 pub struct Loans<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Loans<'_> {
-    /// Lends without having been asked. `false`: the grant is not alive, or the task is over.
+    /// Lends without a request. Returns `false` if the grant is not alive, or the task is over.
     pub async fn lend(&mut self, new: &NewLoan, by: &str, now: Timestamp) -> Result<bool, StoreError> {
         if !self.hold(new, now).await? {
             return Ok(false);
@@ -81,8 +81,8 @@ impl Loans<'_> {
         Ok(true)
     }
 
-    /// Keeps alive until this transaction ends what a loan is bound to: whoever ends it at this moment waits, and
-    /// then finds the loan. `false`: it has ended.
+    /// Locks the grant and the task of a loan until this transaction ends, so that whoever ends them waits, and then
+    /// finds the loan. Returns `false` if one of them has ended.
     pub(crate) async fn hold(&mut self, new: &NewLoan, now: Timestamp) -> Result<bool, StoreError> {
         if !self.tx.grants().hold(new.grant, now).await? {
             return Ok(false);
@@ -93,7 +93,8 @@ impl Loans<'_> {
         }
     }
 
-    /// Keeps a loan whose grant and task are held. One that does not fit its grant is [`StoreError::Conflict`].
+    /// Stores a loan whose grant and task are locked. Fails with [`StoreError::Conflict`] if the loan does not match
+    /// its grant.
     pub(crate) async fn insert(
         &mut self,
         new: &NewLoan,
@@ -132,15 +133,15 @@ impl Loans<'_> {
         Ok(())
     }
 
-    /// The loan of this identifier, also when it has ended.
+    /// Returns the loan of this identifier, also if it has ended.
     pub async fn find(&mut self, id: LoanId) -> Result<Option<Loan>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM loans WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// The loans in force, oldest first: neither taken back nor expired, of a grant that is alive, of no task or one
-    /// that is not over, and to nobody who is disabled.
+    /// Returns the loans in force, oldest first: neither revoked nor expired, of a living grant, of no task or a
+    /// running one, and not for a disabled user.
     ///
-    /// Whatever ends one is announced as [`ChangeKind::Loan`], but for the passing of time.
+    /// Every end of a loan is announced as [`ChangeKind::Loan`], except that it expires.
     pub async fn list(&mut self, now: Timestamp) -> Result<Vec<Loan>, StoreError> {
         let rows = self
             .tx
@@ -160,7 +161,7 @@ impl Loans<'_> {
             .await?;
         let mut loans = Vec::new();
         for row in rows {
-            // No row of a user means a user who is gone: as good as disabled.
+            // A user without a row was deleted, and counts as disabled.
             let user_disabled = row.int_opt("user_disabled")?.is_none_or(|flag| flag != 0);
             let loan = read(row)?;
             if !(user_disabled && matches!(loan.subject, Subject::User(_))) {
@@ -170,7 +171,7 @@ impl Loans<'_> {
         Ok(loans)
     }
 
-    /// Takes a loan back. `true` if it was neither taken back nor expired.
+    /// Revokes a loan. Returns `true` if it was neither revoked nor expired.
     pub async fn revoke(&mut self, id: LoanId, now: Timestamp) -> Result<bool, StoreError> {
         let revoked = self
             .tx
@@ -185,8 +186,8 @@ impl Loans<'_> {
         Ok(revoked)
     }
 
-    /// Passes on what was lent to a grant, and to no task of it, to the grant that replaces it: of the same user, client and
-    /// server. Says how many.
+    /// Passes the loans of a grant that are for no task on to the grant that replaces it, of the same user, client and
+    /// server. Returns how many.
     pub async fn pass_on(&mut self, from: GrantId, to: GrantId, now: Timestamp) -> Result<u64, StoreError> {
         let rows = self
             .tx
@@ -203,7 +204,7 @@ impl Loans<'_> {
         Ok(rows.len() as u64)
     }
 
-    /// Ends what was lent to a task that ends in this transaction.
+    /// Ends the loans of a task that ends in this transaction.
     pub(crate) async fn end_of_task(&mut self, task: TaskId, now: Timestamp) -> Result<(), StoreError> {
         let rows = self
             .tx
@@ -216,7 +217,7 @@ impl Loans<'_> {
         self.announce(&rows)
     }
 
-    /// Ends what was lent to grants that are revoked in this transaction.
+    /// Ends the loans of grants that are revoked in this transaction.
     pub(crate) async fn end_of_revoked(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let rows = self
             .tx
@@ -231,7 +232,7 @@ impl Loans<'_> {
         self.announce(&rows)
     }
 
-    /// Notes that the loans to a subject may have come into force, or may not be any more.
+    /// Announces that the loans of a subject may have come into force or gone out of force.
     pub(crate) async fn announce_of_subject(&mut self, subject: &Subject) -> Result<(), StoreError> {
         let rows = self
             .tx

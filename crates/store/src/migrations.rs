@@ -17,9 +17,9 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
     (6, "first seen", include_str!("../migrations/0006_first_seen.sql")),
 ];
 
-/// What a table is keyed by whose rows are appended in order.
+/// The primary key of a table whose rows are appended in order.
 const NUMBERED: &str = "BIGINT NOT NULL PRIMARY KEY";
-/// The same in SQLite: by this word alone the key is the row's own place, and needs no index beside the table
+/// The same in SQLite, where only this type makes the key the row's own place, without an index beside the table
 /// (sqlite.org/lang_createtable.html#rowid).
 const NUMBERED_SQLITE: &str = "INTEGER NOT NULL PRIMARY KEY";
 
@@ -28,7 +28,7 @@ pub(crate) fn postgres() -> Migrator {
 }
 
 pub(crate) fn sqlite() -> Migrator {
-    // Nothing from outside is in it: both texts are constants.
+    // Safe: all of the SQL is from constants.
     migrator(|sql| AssertSqlSafe(sql.replace(NUMBERED, NUMBERED_SQLITE)).into_sql_str())
 }
 

@@ -10,16 +10,16 @@ use crate::error::StoreError;
 use crate::sql::{Row, json_opt, values};
 use crate::tx::Tx;
 
-/// A checked authorization request on its way to a person's answer.
+/// A checked authorization request that waits for a person's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     /// The identifier.
     pub id: PendingId,
-    /// Who asks.
+    /// The client that asks.
     pub client: ClientId,
-    /// Where the answer goes, exactly as requested and proven.
+    /// The redirect URI for the answer, exactly as requested and checked.
     pub redirect_uri: String,
-    /// What the client wants back unchanged.
+    /// The client's `state`, which is returned unchanged.
     pub state: Option<String>,
     /// The PKCE challenge (`S256`).
     pub challenge: String,
@@ -27,11 +27,11 @@ pub struct Pending {
     pub resource: String,
     /// The server of that resource.
     pub server: ServerName,
-    /// What is asked for.
+    /// The requested scopes.
     pub scopes: ScopeSet,
     /// The task that the client declares (RFC 9396 §2).
     pub task: Option<TaskDefinition>,
-    /// The parameter `prompt`, as the issuer wants it kept.
+    /// The parameter `prompt`, in the issuer's own form.
     pub prompt_flags: String,
     /// The digest of the cookie of the browser that this is bound to.
     pub browser: Option<Digest>,
@@ -39,9 +39,9 @@ pub struct Pending {
     pub user: Option<UserId>,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it can no longer be answered.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// When it was answered, yes or no.
+    /// When it was answered, whatever the answer.
     pub answered_at: Option<Timestamp>,
 }
 
@@ -51,7 +51,7 @@ pub struct Pendings<'a> {
 }
 
 impl Pendings<'_> {
-    /// Keeps a request.
+    /// Stores a request.
     pub async fn insert(&mut self, pending: &Pending) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -80,15 +80,15 @@ impl Pendings<'_> {
         Ok(())
     }
 
-    /// The request of this identifier, also when it has expired or was answered.
+    /// Returns the request of this identifier, also if it has expired or was answered.
     pub async fn find(&mut self, id: PendingId) -> Result<Option<Pending>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM pendings WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// Binds a request to a browser and, when given, to the user who logged in there.
+    /// Binds a request to a browser and, if given, to the user who logged in there.
     ///
-    /// `false` when it is bound to another browser already or was answered: the first browser keeps it. A user
-    /// that is `None` leaves the one who is there.
+    /// Returns `false` if the request is already bound to another browser or was answered. A `user` of `None` leaves
+    /// the bound user as it is.
     pub async fn bind(&mut self, id: PendingId, browser: &Digest, user: Option<UserId>) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -99,7 +99,7 @@ impl Pendings<'_> {
             .await
     }
 
-    /// Answers a request. `true` exactly once, and only before it expires.
+    /// Marks a request as answered. Returns `true` for exactly one caller, and only before it expires.
     pub async fn answer(&mut self, id: PendingId, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(

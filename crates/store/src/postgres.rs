@@ -1,4 +1,4 @@
-//! What is PostgreSQL's own: limits set at the server, snapshots, and notifications.
+//! The parts specific to PostgreSQL: limits set at the server, snapshots, and notifications.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::sql::{Row, statement, values};
 /// Where commits are announced. The channel belongs to the database, so instances do not hear each other.
 const CHANNEL: &str = "sekisho_changes";
 
-/// Announces a commit once it happens.
+/// Announces a commit when it happens.
 pub(crate) const NOTIFY: &str = "SELECT pg_notify('sekisho_changes', '')";
 
 /// An open PostgreSQL database.
@@ -40,7 +40,7 @@ impl PostgresDatabase {
         let pool = PgPoolOptions::new().acquire_timeout(limit);
         let listening =
             pool.clone().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options.clone());
-        // One more than asked for: the tail of the changes keeps one busy now and then.
+        // One more than requested, because reading the change feed needs a connection now and then.
         let pool = pool.max_connections(connections_max.saturating_add(1)).connect_with(options).await?;
         Ok(Self { pool, listening, limit })
     }
@@ -83,26 +83,26 @@ async fn listen(listening: &PgPool, wake: &Notify) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(listening).await?;
     listener.listen(CHANNEL).await?;
     loop {
-        // What was announced before we listened is found by this first look.
+        // A first poll finds what was announced before we listened.
         wake.notify_one();
         listener.recv().await?;
     }
 }
 
-/// On a connection without a statement timeout: a node that migrates makes the others wait.
+/// Migrates on a connection without a statement timeout, because a node that migrates makes the others wait.
 async fn migrate(options: &PgConnectOptions, limit: Duration) -> Result<(), StoreError> {
     let mut connection = crate::wait::within(limit, "connecting", options.connect()).await?;
     crate::migrations::postgres().run_direct(None, &mut connection, false).await.map_err(crate::migrations::failed)?;
     Ok(connection.close().await?)
 }
 
-/// Reads changes from the pool, whatever the announcements say.
+/// Reads changes through the pool, independently of announcements.
 pub(crate) struct PostgresSource {
     pool: PgPool,
 }
 
 impl PostgresSource {
-    /// The place of the last change.
+    /// Returns the number of the last change.
     pub(crate) async fn head(&self) -> Result<i64, StoreError> {
         let row = statement::<Postgres>(HEAD, values![]).fetch_one(&self.pool).await?;
         Row::from(row).int("head")
@@ -119,7 +119,7 @@ impl Source for PostgresSource {
     }
 }
 
-/// SQLSTATE (PostgreSQL documentation, appendix A): the first two characters are the class.
+/// Classifies an SQLSTATE (PostgreSQL documentation, appendix A), whose first two characters are its class.
 pub(crate) fn classify(code: &str) -> Code {
     match code {
         // read_only_sql_transaction: a standby after a failover. query_canceled: our own statement_timeout.

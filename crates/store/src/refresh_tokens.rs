@@ -9,16 +9,16 @@ use crate::seal::{Purpose, SealError, SecretKey};
 use crate::sql::{Row, values};
 use crate::tx::Tx;
 
-/// A refresh token as it is kept, with the key of its family.
+/// A stored refresh token, with the key of its family.
 #[derive(Debug, Clone)]
 pub struct RefreshRow {
     /// The digest of the token.
     pub digest: Digest,
     /// The grant whose family it belongs to.
     pub grant: GrantId,
-    /// The family's key: the successor of a token is computed from the token under it.
+    /// The family's key, with which a token's successor is computed from the token.
     pub family_key: SecretKey,
-    /// 0 for the first, one more for each successor.
+    /// The number of the token in its family, from 0.
     pub generation: i64,
     /// When it was issued.
     pub issued_at: Timestamp,
@@ -26,7 +26,7 @@ pub struct RefreshRow {
     pub expires_at: Timestamp,
     /// When it was used.
     pub used_at: Option<Timestamp>,
-    /// The digest of the token that followed it.
+    /// The digest of its successor.
     pub successor: Option<Digest>,
 }
 
@@ -36,7 +36,7 @@ pub struct RefreshTokens<'a> {
 }
 
 impl RefreshTokens<'_> {
-    /// Begins the family of a grant with its first token. A second family is [`StoreError::Conflict`].
+    /// Stores the first token of a grant's family. A second family for a grant fails with [`StoreError::Conflict`].
     pub async fn insert_first(
         &mut self,
         grant: GrantId,
@@ -70,7 +70,7 @@ impl RefreshTokens<'_> {
         Ok(())
     }
 
-    /// The token of this digest, also when it was used or has expired.
+    /// Returns the token of this digest, also if it was used or has expired.
     pub async fn find(&mut self, token: &Digest) -> Result<Option<RefreshRow>, StoreError> {
         let row = self
             .tx
@@ -84,8 +84,8 @@ impl RefreshTokens<'_> {
         row.map(|row| self.read(&row)).transpose()
     }
 
-    /// Replaces a token by its successor (ATK-37). `true` for exactly one caller, only before the token expires and
-    /// while its grant lives.
+    /// Replaces a token by its successor (ATK-37). Returns `true` for exactly one caller, only before the token expires
+    /// and while its grant is alive.
     pub async fn rotate(
         &mut self,
         old: &Digest,
@@ -110,7 +110,7 @@ impl RefreshTokens<'_> {
         Ok(true)
     }
 
-    /// Whether the token exists and was never used.
+    /// Returns whether the token exists and was never used.
     pub async fn is_unused(&mut self, token: &Digest) -> Result<bool, StoreError> {
         let row = self
             .tx
@@ -122,7 +122,7 @@ impl RefreshTokens<'_> {
         Ok(row.is_some())
     }
 
-    /// Forgets the family of a grant. Says how many tokens it had.
+    /// Deletes the refresh tokens of a grant with their family. Returns how many tokens there were.
     pub async fn delete_of_grant(&mut self, grant: GrantId) -> Result<u64, StoreError> {
         let deleted = self.tx.execute("DELETE FROM refresh_tokens WHERE grant_id = $1", values![grant]).await?;
         self.tx.execute("DELETE FROM refresh_families WHERE grant_id = $1", values![grant]).await?;

@@ -1,8 +1,8 @@
-//! What strangers are refused, so that it costs them more than us: the first refusals of a kind are recorded one by one,
-//! and what comes beyond a steady rate is counted by kind and address and recorded as a sum.
+//! Limits how many refusals of strangers are recorded one by one: the first ones of a kind are, and those beyond a
+//! steady rate are counted by kind and address and recorded as sums.
 //!
-//! Nothing is lost, and everything is bounded: how many records are written, how many sums, and what is remembered
-//! meanwhile.
+//! Every refusal is recorded or counted, and everything is bounded: the number of records, the number of sums, and the
+//! memory for counting.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,32 +11,34 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use sekisho_protocol::audit::RefusalCount;
 use tokio::time::{Duration, Instant};
 
-/// Of one kind from one address: so many at once, and then one in so long. An honest client that is set up wrongly is on
-/// record with every attempt.
+/// The rate of records for one kind and one address. It is enough to record every attempt of an honest but
+/// misconfigured client.
 const PER_ADDRESS: Rate = Rate { burst: 100, every: Duration::from_secs(6) };
-/// Of one kind from everywhere: a flood of one kind does not use up what the records of another kind need.
+/// The rate of records for one kind and all addresses, so that a flood of one kind leaves room for records of other
+/// kinds.
 const PER_KIND: Rate = Rate { burst: 300, every: Duration::from_secs(2) };
-/// Of all kinds. A record takes up to 850 bytes of the disk: this is 73 MB a day while an attack lasts.
+/// The rate of records for all kinds together. A record takes up to 850 bytes of the disk: this is 73 MB a day during
+/// an attack.
 const IN_ALL: Rate = Rate { burst: 600, every: Duration::from_secs(1) };
-/// How many addresses are told apart, over all kinds. Those beyond are counted together, by kind.
+/// The most addresses that are counted separately, over all kinds. Further ones are counted together, by kind.
 const ADDRESSES_MAX: usize = 1_024;
-/// How many sums with an address are written at a time, the largest first; the others are added up by kind.
+/// The most sums with an address that are written at a time, the largest first; the others are added up by kind.
 const SUMS_MAX: usize = 128;
 /// How often sums should be written. 128 of them take about 20 kB before they are compressed.
 pub const REFUSALS_WRITTEN_EVERY: Duration = Duration::from_secs(60);
 
-/// How many records may be written.
+/// How many records may be written: `burst` at once, then one in `every`.
 #[derive(Debug, Clone, Copy)]
 struct Rate {
     burst: u32,
     every: Duration,
 }
 
-/// What is left of a [`Rate`].
+/// The unused part of a [`Rate`].
 #[derive(Debug)]
 struct Bucket {
     left: u32,
-    /// When `left` was right.
+    /// When `left` was computed.
     at: Instant,
 }
 
@@ -45,7 +47,7 @@ impl Bucket {
         Self { left: rate.burst, at: now }
     }
 
-    /// Adds what has become due meanwhile.
+    /// Adds what has become available since the last call.
     fn refill(&mut self, rate: Rate, now: Instant) {
         let due = now.saturating_duration_since(self.at).as_millis() / rate.every.as_millis().max(1);
         let due = u32::try_from(due).unwrap_or(u32::MAX);
@@ -54,13 +56,13 @@ impl Bucket {
     }
 }
 
-/// The word of a kind and the address, where it is told apart.
+/// A kind, and the address if it is counted separately.
 type Key = (&'static str, Option<IpAddr>);
 
 #[derive(Debug)]
 struct Told {
     records: Bucket,
-    /// Refusals that are in no record yet.
+    /// Refusals that are not recorded yet.
     counted: u64,
 }
 
@@ -78,7 +80,7 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// Notes a refusal. Whether it is to be recorded by itself; otherwise it is counted here.
+    /// Notes a refusal. Returns `true` if the caller should record it; otherwise it is counted here.
     pub fn admit(&self, kind: &'static str, address: Option<IpAddr>) -> bool {
         self.admit_at(kind, address.map(network), Instant::now())
     }
@@ -115,7 +117,7 @@ impl Refusals {
         true
     }
 
-    /// Takes the sums of what was counted, to be put on record. What cannot be is brought back by [`Refusals::restore`].
+    /// Takes the sums of counted refusals, to be recorded. If that fails, give them back with [`Refusals::restore`].
     pub fn take(&self) -> Vec<RefusalCount> {
         let now = Instant::now();
         let mut inner = self.inner();
@@ -125,7 +127,7 @@ impl Refusals {
             .map(|(key, told)| (*key, std::mem::take(&mut told.counted)))
             .filter(|(_, count)| *count > 0)
             .collect();
-        // Whoever was quiet for long enough is forgotten, and comes back with nothing lost.
+        // An address that was quiet long enough to have its full rate again is forgotten.
         inner.by_address.retain(|_, told| {
             told.records.refill(PER_ADDRESS, now);
             told.records.left < PER_ADDRESS.burst
@@ -144,7 +146,7 @@ impl Refusals {
             .collect()
     }
 
-    /// Brings back sums that could not be recorded, by kind.
+    /// Adds sums that could not be recorded to the counts again, by kind.
     pub fn restore(&self, sums: &[RefusalCount]) {
         let mut inner = self.inner();
         for (kind, told) in &mut inner.by_kind {
@@ -159,7 +161,7 @@ impl Refusals {
 }
 
 impl Inner {
-    /// What is known of an address, or of the kind alone where no more addresses are told apart.
+    /// Returns the entry of an address, or of the kind alone if no more addresses are counted separately.
     fn told(&mut self, kind: &'static str, address: Option<IpAddr>, now: Instant) -> &mut Told {
         let known = self.by_address.contains_key(&(kind, address));
         if known || self.by_address.len() < ADDRESSES_MAX {
@@ -176,7 +178,7 @@ impl Told {
     }
 }
 
-/// Whoever has one IPv6 address has a /64 of them.
+/// Returns the network of an address: an owner of one IPv6 address has a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
@@ -200,7 +202,7 @@ mod tests {
         Some(IpAddr::V4(Ipv4Addr::from_bits(number)))
     }
 
-    /// ATK-172: whatever is sent, every refusal is recorded or counted, and both are bounded.
+    /// ATK-172: every refusal is recorded or counted, and both are bounded.
     #[tokio::test(start_paused = true)]
     async fn every_refusal_is_recorded_or_counted_and_both_are_bounded() {
         let refusals = Refusals::default();
@@ -226,7 +228,8 @@ mod tests {
         assert!(refusals.inner().by_address.len() <= ADDRESSES_MAX);
     }
 
-    /// ATK-172: one address has its share of the records, one kind has its own, and what is quiet for long has all again.
+    /// ATK-172: one address and one kind each have their own share of the records, and the full share again after a
+    /// quiet time.
     #[tokio::test(start_paused = true)]
     async fn one_address_and_one_kind_do_not_use_up_what_others_need() {
         let refusals = Refusals::default();

@@ -1,7 +1,7 @@
-//! Room on the disk that is kept for the time when the disk is full: a file beside the database, of no other use.
+//! Reserves disk space for the time when the disk is full: a file beside the database that has no other use.
 //!
-//! A SQLite database cannot be opened on a full disk, for its shared index needs a few pages, and nothing can be deleted
-//! from it, for a deletion is written first, too. The file is given up for exactly these two.
+//! A SQLite database cannot be opened on a full disk, because its shared index needs a few pages; and nothing can be
+//! deleted from it, because a deletion is first written to the log. The file is given up to make these two possible.
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -9,26 +9,26 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FallocateFlags;
 
-/// How much is kept, in bytes. A log that was not carried over into the database yet is 4 MiB as a rule, and carrying it
-/// over may take as much room again; what remains is for opening and for the first deletions.
+/// The reserved space, in bytes. A log that is not yet copied into the database usually has 4 MiB, and copying it may
+/// need as much again; the rest is for opening and for the first deletions.
 pub(crate) const RESERVE_BYTES: u64 = 8 << 20;
 
-/// How much of it is given up so that a database can be opened: the rest is left for deleting.
+/// How many bytes are given up to open a database; the rest is left for deleting.
 const FOR_OPENING_BYTES: u64 = 1 << 20;
 
-/// The file of one database.
+/// The reserve file of one database.
 #[derive(Debug, Clone)]
 pub(crate) struct Reserve(PathBuf);
 
 impl Reserve {
-    /// Beside this database.
+    /// Makes the reserve beside this database.
     pub(crate) fn beside(database: &Path) -> Self {
         let mut name = database.as_os_str().to_owned();
         name.push("-reserve");
         Self(name.into())
     }
 
-    /// Makes it whole, if the disk has the room.
+    /// Fills the file up to its size, if the disk has the room.
     pub(crate) fn fill(&self) -> std::io::Result<()> {
         if self.bytes() >= RESERVE_BYTES {
             return Ok(());
@@ -36,20 +36,20 @@ impl Reserve {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&self.0)?;
         let filled = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES);
         if let Err(error) = filled {
-            // What was got of it would be missed elsewhere, and is too little for what it is for.
+            // A part of it would not be enough, and its space would be missing elsewhere.
             drop(std::fs::remove_file(&self.0));
             return Err(error.into());
         }
         Ok(())
     }
 
-    /// Gives up what opening needs. Whether there was anything to give up.
+    /// Gives up the space that opening needs. Returns whether there was any.
     pub(crate) fn give_up_some(&self) -> bool {
         let Some(rest) = self.bytes().checked_sub(FOR_OPENING_BYTES) else { return false };
         File::options().write(true).open(&self.0).and_then(|file| file.set_len(rest)).is_ok()
     }
 
-    /// Gives up all of it. Whether there was anything to give up.
+    /// Gives up the whole file. Returns whether there was one.
     pub(crate) fn give_up(&self) -> bool {
         std::fs::remove_file(&self.0).is_ok()
     }

@@ -8,11 +8,11 @@ use crate::error::StoreError;
 use crate::sql::{grant_alive, values};
 use crate::tx::Tx;
 
-/// How many rounds of one grant may wait for their answer at a time. One more makes the oldest give way: its client makes
-/// that call again. So a client that leaves calls unanswered stands only in its own way.
+/// The most rounds of one grant that may wait for their answer. One more replaces the oldest, whose client has to make
+/// that call again. So a client that leaves calls unanswered only harms itself.
 pub const ROUNDS_PER_GRANT_MAX: i64 = 256;
 
-/// More rows than there can be of one grant: SQLite wants a limit where there is an offset.
+/// More rows than one grant can have: SQLite requires a limit with an offset.
 const ALL_ROWS: i64 = 1_000_000;
 
 /// Rounds that wait for their answer. See [`Tx::rounds`].
@@ -21,8 +21,8 @@ pub struct Rounds<'a> {
 }
 
 impl Rounds<'_> {
-    /// Lets the next round of a call come in. Beyond [`ROUNDS_PER_GRANT_MAX`] of one grant the oldest are forgotten. One
-    /// that exists is [`StoreError::Conflict`].
+    /// Allows the next round of a call. Beyond [`ROUNDS_PER_GRANT_MAX`] of one grant, the oldest are deleted. A round
+    /// that exists fails with [`StoreError::Conflict`].
     pub async fn open(
         &mut self,
         grant: GrantId,
@@ -48,7 +48,7 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// Lets it in. `true` for exactly one caller, only before it expires and while its grant is alive.
+    /// Uses a round. Returns `true` for exactly one caller, only before it expires and while its grant is alive.
     pub async fn consume(&mut self, grant: GrantId, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(

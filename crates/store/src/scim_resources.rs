@@ -1,4 +1,5 @@
-//! What provisioning clients say of users and groups (SCIM, RFC 7643): beside the users themselves, by provider.
+//! The data of provisioning clients about users and groups (SCIM, RFC 7643), by provider; stored beside the users
+//! themselves.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::error::StoreError;
 use crate::sql::{Row, values};
 use crate::tx::Tx;
 
-/// What a provisioning client says of a user.
+/// The data of a provisioning client about a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScimUserRow {
     /// The provider, by its name in the configuration.
@@ -23,7 +24,7 @@ pub struct ScimUserRow {
     pub external_id: Option<String>,
     /// The attributes as JSON, without those that are kept elsewhere.
     pub attributes: String,
-    /// Grows with every change: the ETag.
+    /// The version, which grows with every change: the ETag.
     pub version: i64,
     /// When the provider made it.
     pub created_at: Timestamp,
@@ -40,11 +41,11 @@ pub struct ScimGroupRow {
     pub provider: String,
     /// `displayName`.
     pub display_name: String,
-    /// As the policies call it. Unique.
+    /// Its name in the policies. Unique.
     pub name: String,
     /// `externalId`. Unique at the provider.
     pub external_id: Option<String>,
-    /// Grows with every change, also of members: the ETag.
+    /// The version, which grows with every change, also of members: the ETag.
     pub version: i64,
     /// When it was made.
     pub created_at: Timestamp,
@@ -58,8 +59,8 @@ pub struct ScimUsers<'a> {
 }
 
 impl ScimUsers<'_> {
-    /// Keeps what is said of a user. A `userName` or `externalId` that another user of the provider has is
-    /// [`StoreError::Conflict`].
+    /// Stores the data about a user. Fails with [`StoreError::Conflict`] if another user of the provider has the same
+    /// `userName` or `externalId`.
     pub async fn insert(&mut self, row: &ScimUserRow) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -81,8 +82,8 @@ impl ScimUsers<'_> {
         Ok(())
     }
 
-    /// Changes what is said of a user, if it still has the version that `row` has; the version then grows by one. `false`:
-    /// somebody else was faster (RFC 7644 §3.14), or there is no such user.
+    /// Changes the data about a user if its version is still that of `row`, and increments the version. Returns `false`
+    /// if somebody else changed it first (RFC 7644 §3.14), or there is no such user.
     pub async fn update(&mut self, row: &ScimUserRow) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -102,7 +103,7 @@ impl ScimUsers<'_> {
             .await
     }
 
-    /// What this provider says of a user.
+    /// Returns this provider's data about a user.
     pub async fn find(&mut self, provider: &str, user: UserId) -> Result<Option<ScimUserRow>, StoreError> {
         self.tx
             .fetch_optional("SELECT * FROM scim_users WHERE provider = $1 AND user_id = $2", values![provider, user])
@@ -111,7 +112,7 @@ impl ScimUsers<'_> {
             .transpose()
     }
 
-    /// The user whom this provider calls so outside of here.
+    /// Returns the user with this `externalId` at this provider.
     pub async fn find_external(
         &mut self,
         provider: &str,
@@ -127,7 +128,7 @@ impl ScimUsers<'_> {
             .transpose()
     }
 
-    /// The users of this provider after one of them, in the order of their identifiers.
+    /// Returns the users of this provider after one of them, sorted by identifier.
     pub async fn list(
         &mut self,
         provider: &str,
@@ -145,7 +146,8 @@ impl ScimUsers<'_> {
         rows.into_iter().map(read_user).collect()
     }
 
-    /// Forgets what this provider says of a user, and takes them out of its groups. `false`: it says nothing.
+    /// Deletes this provider's data about a user, and removes the user from its groups. Returns `false` if there is
+    /// none.
     pub async fn remove(&mut self, provider: &str, user: UserId) -> Result<bool, StoreError> {
         self.tx
             .execute(
@@ -174,7 +176,8 @@ impl ScimGroups<'_> {
     /// The most members of one group.
     pub const MEMBERS_MAX: usize = 10_000;
 
-    /// Keeps a group without members. A name or an `externalId` that another group has is [`StoreError::Conflict`].
+    /// Stores a group without members. Fails with [`StoreError::Conflict`] if another group has the same name or
+    /// `externalId`.
     pub async fn insert(&mut self, group: &ScimGroupRow) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -195,8 +198,9 @@ impl ScimGroups<'_> {
         Ok(())
     }
 
-    /// Changes a group, if it still has the version that `group` has; the version then grows by one. Everybody in it is
-    /// announced, because a new name is another group for the policies. `false`: somebody else was faster, or it is gone.
+    /// Changes a group if its version is still that of `group`, and increments the version. All members are announced,
+    /// because for the policies a new name is another group. Returns `false` if somebody else changed it first, or it
+    /// does not exist.
     pub async fn update(&mut self, group: &ScimGroupRow) -> Result<bool, StoreError> {
         let updated = self
             .tx
@@ -222,7 +226,7 @@ impl ScimGroups<'_> {
         Ok(updated)
     }
 
-    /// The group of this identifier, if it is of this provider.
+    /// Returns the group of this identifier, if it belongs to this provider.
     pub async fn find(&mut self, provider: &str, id: ScimGroupId) -> Result<Option<ScimGroupRow>, StoreError> {
         self.tx
             .fetch_optional("SELECT * FROM scim_groups WHERE id = $1 AND provider = $2", values![id, provider])
@@ -231,7 +235,7 @@ impl ScimGroups<'_> {
             .transpose()
     }
 
-    /// The groups of this provider after one of them, in the order of their identifiers.
+    /// Returns the groups of this provider after one of them, sorted by identifier.
     pub async fn list(
         &mut self,
         provider: &str,
@@ -249,16 +253,17 @@ impl ScimGroups<'_> {
         rows.into_iter().map(read_group).collect()
     }
 
-    /// Who is in a group.
+    /// Returns the members of a group.
     pub async fn members(&mut self, id: ScimGroupId) -> Result<BTreeSet<UserId>, StoreError> {
         let rows = self.tx.fetch_all("SELECT user_id FROM scim_members WHERE group_id = $1", values![id]).await?;
         rows.iter().map(|row| row.parse("user_id")).collect()
     }
 
-    /// Says who is in a group: only users whom its provider provisions, and those only who are different are written.
-    /// `None`: one of `members` is no user of the provider, and nothing was changed. Otherwise who came or went.
+    /// Sets the members of a group, writing only the differences. Returns who was added or removed, or `None` without
+    /// any change if one of `members` is not a user of the provider.
     ///
-    /// Goes with [`ScimGroups::update`] in one transaction: the version there holds the group against others.
+    /// Use it with [`ScimGroups::update`] in one transaction: its version check protects the group against concurrent
+    /// changes.
     pub async fn set_members(
         &mut self,
         group: &ScimGroupRow,
@@ -288,7 +293,7 @@ impl ScimGroups<'_> {
         Ok(Some(moved))
     }
 
-    /// Removes a group; nobody is in it any more. `false`: there is none of this identifier at this provider.
+    /// Deletes a group with its memberships. Returns `false` if this provider has no such group.
     pub async fn remove(&mut self, provider: &str, id: ScimGroupId) -> Result<bool, StoreError> {
         let members = self.members(id).await?;
         let removed = self

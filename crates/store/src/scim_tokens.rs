@@ -14,11 +14,11 @@ pub struct ScimTokenRow {
     pub digest: Digest,
     /// The provider whose people it provisions, by its name in the configuration.
     pub provider: String,
-    /// What an operator calls it. Unique at its provider, also after it was revoked.
+    /// The operator's name for it. Unique at its provider, also after it was revoked.
     pub label: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it ends. `None`: it does not.
+    /// When it expires. `None`: never.
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
@@ -31,11 +31,12 @@ pub struct ScimTokens<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
-/// How exactly the last use is kept, in milliseconds: a provisioning client writes thousands of times in a row.
+/// How often the last use is written at most, in milliseconds: a provisioning client sends thousands of requests in a
+/// row.
 const USE_MILLIS: i64 = 60_000;
 
 impl ScimTokens<'_> {
-    /// Keeps a token. A label that its provider has is [`StoreError::Conflict`].
+    /// Stores a token. Fails with [`StoreError::Conflict`] if its provider has a token of this label.
     pub async fn insert(&mut self, token: &ScimTokenRow) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -53,7 +54,7 @@ impl ScimTokens<'_> {
         Ok(())
     }
 
-    /// The token of this digest, if it is good now.
+    /// Returns the token of this digest, if it is valid now.
     pub async fn find(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<ScimTokenRow>, StoreError> {
         self.tx
             .fetch_optional(
@@ -78,13 +79,13 @@ impl ScimTokens<'_> {
         Ok(())
     }
 
-    /// Every token, also those that were revoked, by provider and label.
+    /// Returns every token, also revoked ones, sorted by provider and label.
     pub async fn list(&mut self) -> Result<Vec<ScimTokenRow>, StoreError> {
         let rows = self.tx.fetch_all("SELECT * FROM scim_tokens ORDER BY provider, label", values![]).await?;
         rows.into_iter().map(read).collect()
     }
 
-    /// Revokes a token. `false`: there is none of this label, or it was revoked.
+    /// Revokes a token. Returns `false` if there is none of this label, or it was revoked already.
     pub async fn revoke(&mut self, provider: &str, label: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(

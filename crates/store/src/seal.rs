@@ -13,22 +13,22 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Entropy, random};
 use zeroize::Zeroizing;
 
-/// The key under which everything sealed in one store is sealed. It lives outside the store, in a file of its own.
+/// The key that seals everything in one store. It is kept outside the store, in a file of its own.
 #[derive(Clone)]
 pub struct SealKey(Zeroizing<[u8; 32]>);
 
 impl SealKey {
-    /// A new key.
+    /// Makes a new key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(Zeroizing::new(random(entropy)))
     }
 
-    /// The key read from where it is kept.
+    /// Makes the key from the bytes of its file.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, to write them to where the key is kept.
+    /// Returns the bytes, to write them to the key's file.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
@@ -40,23 +40,23 @@ impl Debug for SealKey {
     }
 }
 
-/// Thirty-two secret bytes from which something else is computed: the key of a refresh family, the key of a
-/// browser session's forms. Kept sealed.
+/// Thirty-two secret bytes for computing other values: the key of a refresh family, the key of a browser session's
+/// forms. Stored sealed.
 #[derive(Clone)]
 pub struct SecretKey(Zeroizing<[u8; 32]>);
 
 impl SecretKey {
-    /// A new key.
+    /// Makes a new key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(Zeroizing::new(random(entropy)))
     }
 
-    /// The key made of these bytes. They must be unpredictable.
+    /// Makes a key of these bytes, which must be unpredictable.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
@@ -73,12 +73,12 @@ impl Debug for SecretKey {
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// Takes the bytes over.
+    /// Wraps these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -96,7 +96,7 @@ pub enum SealError {
     /// It was changed, or it belongs to another row.
     #[error("a sealed value does not open: it was changed, or moved from another row")]
     Broken,
-    /// The cryptographic library refused, for want of memory or randomness.
+    /// The cryptographic library failed for lack of memory or randomness.
     #[error("sealing failed")]
     Failed,
     /// It was sealed under another key.
@@ -104,7 +104,7 @@ pub enum SealError {
     OtherKey,
 }
 
-/// What a sealed value is for. Each purpose has its own key.
+/// The purpose of a sealed value. Each purpose has its own key.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     ApprovalArguments,
@@ -137,7 +137,7 @@ impl Purpose {
 const VERSION: u8 = 1;
 const KEY_ID_LEN: usize = 4;
 
-/// Seals and opens for one store; also holds the key of the chained records.
+/// Seals and opens values of one store; also holds the key of the record chains.
 pub(crate) struct Sealer {
     prk: hkdf::Prk,
     key_id: [u8; KEY_ID_LEN],
@@ -155,12 +155,13 @@ impl Sealer {
         Ok(Self { prk, key_id: *key_id, audit, heads })
     }
 
-    /// Signs the head of a chain for a second place, where nobody has our keys: the public key, and the signature.
+    /// Signs the head of a chain for a second place, where nobody has our keys. Returns the public key and the
+    /// signature.
     pub(crate) fn sign_head(&self, message: &[u8]) -> ([u8; 32], Vec<u8>) {
         (self.head_key(), self.heads.sign(message).as_ref().to_vec())
     }
 
-    /// The key by which heads of ours are known.
+    /// Returns the public key for checking our signed heads.
     pub(crate) fn head_key(&self) -> [u8; 32] {
         let mut key = [0; 32];
         for (to, from) in key.iter_mut().zip(self.heads.public_key().as_ref()) {
@@ -169,16 +170,16 @@ impl Sealer {
         key
     }
 
-    /// A name for the key that tells nothing of it.
+    /// Returns a name for the key that reveals nothing about it.
     pub(crate) fn key_name(&self) -> String {
         self.key_id.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Seals `plain` for the row that `row` names (its primary key, part by part).
+    /// Seals `plain` for the row with the primary key `row` (part by part).
     pub(crate) fn seal(&self, purpose: Purpose, row: &[&str], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut sealed = plain.to_vec();
-        // The nonce comes from the library's own generator: one that repeats would lose the key, so it never
-        // comes from a source that a test may seed.
+        // The nonce comes from the library's own generator and never from a source that a test may seed: a repeated
+        // nonce would reveal the key.
         let nonce = self
             .key(purpose)?
             .seal_in_place_append_tag(Aad::from(associated(purpose, row)), &mut sealed)
@@ -207,7 +208,7 @@ impl Sealer {
         Ok(buffer)
     }
 
-    /// The keyed hash that chains one record to the one before it. Each part is preceded by its length.
+    /// Computes the keyed hash that chains a link to the one before it. Each part is preceded by its length.
     pub(crate) fn audit_mac(&self, parts: &[&[u8]]) -> Digest {
         let mut context = hmac::Context::with_key(&self.audit);
         for part in parts {
@@ -248,7 +249,8 @@ fn derive<const N: usize>(prk: &hkdf::Prk, label: &[u8]) -> Result<Zeroizing<[u8
     Ok(bytes)
 }
 
-/// Purpose (which names table and column) and row, each part preceded by its length, so that no two rows meet.
+/// Returns purpose (which names table and column) and row, each part preceded by its length, so that no two rows have
+/// the same associated data.
 fn associated(purpose: Purpose, row: &[&str]) -> Vec<u8> {
     let mut data = Vec::new();
     for part in std::iter::once(purpose.label()).chain(row.iter().map(|part| part.as_bytes())) {

@@ -1,4 +1,4 @@
-//! Servers that were handed over while running, beside those of the configuration file.
+//! Servers that were added while running, in addition to those of the configuration file.
 
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
@@ -8,20 +8,20 @@ use crate::error::StoreError;
 use crate::sql::{Row, values};
 use crate::tx::Tx;
 
-/// A server that was handed over.
+/// A server that was added while running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerRow {
     /// Its name.
     pub name: ServerName,
     /// Its definition, in JSON that the configuration understands.
     pub definition: String,
-    /// When it was first handed over.
+    /// When it was first added.
     pub created_at: Timestamp,
     /// When the owner first agreed to the classes of its tools.
     pub first_consent_at: Option<Timestamp>,
 }
 
-/// Servers that were handed over. See [`Tx::servers`].
+/// Servers that were added while running. See [`Tx::servers`].
 pub struct Servers<'a> {
     pub(crate) tx: &'a mut Tx,
 }
@@ -40,17 +40,17 @@ impl Servers<'_> {
         Ok(())
     }
 
-    /// The server of this name.
+    /// Returns the server of this name.
     pub async fn find(&mut self, name: &ServerName) -> Result<Option<ServerRow>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM servers WHERE name = $1", values![name]).await?.map(read).transpose()
     }
 
-    /// Every server, by name.
+    /// Returns every server, sorted by name.
     pub async fn list(&mut self) -> Result<Vec<ServerRow>, StoreError> {
         self.tx.fetch_all("SELECT * FROM servers ORDER BY name", values![]).await?.into_iter().map(read).collect()
     }
 
-    /// Forgets a server. Its catalogue, credentials and grants stay. `false`: there was none.
+    /// Deletes a server. Its catalogue, credentials and grants stay. Returns `false` if there was none.
     pub async fn remove(&mut self, name: &ServerName) -> Result<bool, StoreError> {
         let removed = self.tx.execute_one("DELETE FROM servers WHERE name = $1", values![name]).await?;
         if removed {
@@ -59,7 +59,7 @@ impl Servers<'_> {
         Ok(removed)
     }
 
-    /// Notes the owner's first consent. `true` exactly once.
+    /// Notes the owner's first consent. Returns `true` exactly once.
     pub async fn mark_consented(&mut self, name: &ServerName, now: Timestamp) -> Result<bool, StoreError> {
         let first = self
             .tx

@@ -1,4 +1,4 @@
-//! The connection that one transaction has, and what becomes of the connection afterwards.
+//! The connection of one transaction, and its return to the pool afterwards.
 //!
 //! INVARIANT: a connection goes back to its pool only after the database has confirmed that the transaction ended. If
 //! `COMMIT` or `ROLLBACK` fails, or is not answered in time, the connection is closed and the pool opens another one.
@@ -14,24 +14,24 @@ use sqlx::{Database, Executor, Pool, Postgres, Sqlite};
 use crate::error::StoreError;
 use crate::wait::{boxed, within};
 
-/// What the two databases need to be told apart for here.
+/// The difference between the two databases that matters here.
 pub(crate) trait Kind: Database {
     /// The longest wait for a connection to close. Until it is closed, its place in the pool stays taken.
     const CLOSE_WAIT: Duration;
 }
 
 impl Kind for Postgres {
-    /// A server that is out of reach does not read the farewell.
+    /// A server that cannot be reached does not answer the closing message.
     const CLOSE_WAIT: Duration = Duration::from_secs(2);
 }
 
 impl Kind for Sqlite {
-    /// A disk that does not answer holds the thread of the connection. As long as it does, another connection would only
-    /// be another thread that waits for the same disk.
+    /// A disk that does not answer blocks the connection's thread. Another connection would only block another thread
+    /// on the same disk.
     const CLOSE_WAIT: Duration = Duration::MAX;
 }
 
-/// A connection inside a transaction. Dropping it undoes the transaction in the background.
+/// A connection inside a transaction. Dropping it rolls the transaction back in the background.
 pub(crate) struct Session<D: Kind>
 where
     for<'c> &'c mut D::Connection: Executor<'c, Database = D>,
@@ -48,7 +48,7 @@ where
     /// Takes a connection and begins a transaction on it.
     pub(crate) async fn begin(pool: &Pool<D>, begin: &'static str, limit: Duration) -> Result<Self, StoreError> {
         let connection = pool.acquire().await?;
-        // From here on, giving up half-way is what dropping a session is.
+        // From here on, a cancelled future drops the session, which rolls back.
         let mut session = Self { connection: Some(connection), limit };
         match sqlx::raw_sql(begin).execute(session.connection()?).await {
             Ok(_) => Ok(session),
@@ -59,17 +59,17 @@ where
         }
     }
 
-    /// The connection, for a statement.
+    /// Returns the connection, for a statement.
     pub(crate) fn connection(&mut self) -> Result<&mut D::Connection, StoreError> {
         self.connection.as_deref_mut().ok_or_else(StoreError::over)
     }
 
-    /// Makes everything durable. An error says that this is not known to have happened.
+    /// Commits. After an error, it is not known whether the transaction was committed.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         self.end("COMMIT", "committing").await
     }
 
-    /// Undoes everything, and waits until that is done.
+    /// Rolls back, and waits until that is done.
     pub(crate) async fn rollback(self) -> Result<(), StoreError> {
         self.end("ROLLBACK", "rolling back").await
     }
@@ -111,7 +111,7 @@ where
         let Some(mut connection) = self.connection.take() else { return };
         let limit = self.limit;
         tokio::spawn(async move {
-            // Whatever statement was given up half-way is finished first: a connection answers in order.
+            // A cancelled statement is finished first, because a connection answers in order.
             let undone =
                 within(limit, "rolling back", boxed(sqlx::raw_sql("ROLLBACK").execute(&mut *connection))).await;
             match undone {
@@ -122,7 +122,8 @@ where
     }
 }
 
-/// The driver asks the database for a sign of life first. One that does not give it in time is dropped.
+/// Returns a connection to its pool. The driver pings the database first; a connection that does not answer in time is
+/// dropped.
 async fn give_back<D: Kind>(mut connection: PoolConnection<D>, limit: Duration) {
     let _ = tokio::time::timeout(limit, connection.return_to_pool()).await;
 }

@@ -1,4 +1,4 @@
-//! Settings of this instance that are decided once and then kept: the base URL, the node's identifier.
+//! Settings of this instance that are chosen once and then stay: the base URL, the node's identifier.
 
 use crate::changes::ChangeKind;
 use crate::error::StoreError;
@@ -11,13 +11,13 @@ pub struct Settings<'a> {
 }
 
 impl Settings<'_> {
-    /// The value of a setting.
+    /// Returns the value of a setting.
     pub async fn get(&mut self, name: &str) -> Result<Option<String>, StoreError> {
         let row = self.tx.fetch_optional("SELECT value FROM settings WHERE name = $1", values![name]).await?;
         row.map(|row| row.text("value")).transpose()
     }
 
-    /// Sets a setting, whatever it was.
+    /// Sets a setting, replacing an older value.
     pub async fn put(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -30,7 +30,7 @@ impl Settings<'_> {
         Ok(())
     }
 
-    /// Sets a setting unless it is set: of any number of writers one wins, and only that one gets `true`.
+    /// Sets a setting that is not set yet. Of concurrent writers one wins, and only that one gets `true`.
     pub async fn put_new(&mut self, name: &str, value: &str) -> Result<bool, StoreError> {
         let won = self
             .tx

@@ -1,4 +1,4 @@
-//! Links with which a first password is set.
+//! Links for setting a first password.
 
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -8,28 +8,28 @@ use crate::error::StoreError;
 use crate::sql::{Row, values};
 use crate::tx::Tx;
 
-/// A link with which a user sets a password: single use, short-lived.
+/// A link for setting a password: single use, short-lived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetupLink {
     /// The digest of the token in the link.
     pub digest: Digest,
-    /// Whose password it sets.
+    /// The user whose password it sets.
     pub user: UserId,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
     /// When it was used.
     pub used_at: Option<Timestamp>,
 }
 
-/// Links with which a first password is set. See [`Tx::setup_links`].
+/// Links for setting a first password. See [`Tx::setup_links`].
 pub struct SetupLinks<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl SetupLinks<'_> {
-    /// Keeps a link, and ends every older link of the same user that was not used: only the newest one works.
+    /// Stores a link, and ends every older unused link of the same user, so that only the newest one works.
     pub async fn insert(&mut self, link: &SetupLink, now: Timestamp) -> Result<(), StoreError> {
-        // Held until the commit: of two links that are made at the same moment, one is the older one.
+        // Locks the user until the commit, so that of two links that are made at the same time only one works.
         self.tx.execute("UPDATE users SET epoch = epoch WHERE id = $1", values![link.user]).await?;
         self.end_of_user(link.user, now).await?;
         self.tx
@@ -41,14 +41,14 @@ impl SetupLinks<'_> {
         Ok(())
     }
 
-    /// Ends every link of a user that was not used. Says how many there were.
+    /// Ends every unused link of a user. Returns how many there were.
     pub async fn end_of_user(&mut self, user: UserId, now: Timestamp) -> Result<u64, StoreError> {
         self.tx
             .execute("UPDATE setup_links SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL", values![user, now])
             .await
     }
 
-    /// The link of this digest, also when it was used or has expired.
+    /// Returns the link of this digest, also if it was used or has expired.
     pub async fn find(&mut self, digest: &Digest) -> Result<Option<SetupLink>, StoreError> {
         self.tx
             .fetch_optional("SELECT * FROM setup_links WHERE digest = $1", values![digest])
@@ -57,7 +57,8 @@ impl SetupLinks<'_> {
             .transpose()
     }
 
-    /// Uses a link. Exactly one caller gets the user, only before the link ends, and only while the user may sign in.
+    /// Uses a link. Returns the user to exactly one caller, only before the link expires, and only while the user is
+    /// enabled.
     pub async fn consume(&mut self, digest: &Digest, now: Timestamp) -> Result<Option<UserId>, StoreError> {
         let row = self
             .tx

@@ -1,4 +1,4 @@
-//! Sign-ins at providers: the way there and back, and the sessions that came of it.
+//! Sign-ins at providers: browsers that were sent there, and the resulting sessions.
 
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
@@ -17,22 +17,23 @@ pub struct PendingSignIn {
     pub digest: Digest,
     /// The provider, by its name in the configuration.
     pub provider: String,
-    /// The digest of what only this browser holds.
+    /// The digest of a secret that only this browser has.
     pub browser: Digest,
-    /// The request of a client that it is for, if it is for one.
+    /// The client's authorization request that it is for, if any.
     pub pending: Option<PendingId>,
-    /// What the answer is checked against. Kept sealed.
+    /// The values that the answer is checked against. Stored sealed.
     pub kept: SecretBytes,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
-/// The session at a provider from which a browser session came.
+/// The session at a provider that a browser session came from.
 #[derive(Debug, Clone)]
 pub struct ProviderSession {
     /// The browser session, by its digest.
     pub browser_session: Digest,
-    /// Who signed in. `subject` is `sub` of the ID token, which logout tokens name, and not what the profile makes of it.
+    /// The identity that signed in. `subject` is the `sub` of the ID token, which logout tokens name, not the profile's
+    /// own subject.
     pub identity: Identity,
     /// The provider's name for the session, if it has one.
     pub sid: Option<String>,
@@ -40,7 +41,7 @@ pub struct ProviderSession {
     pub id_token: Option<SecretBytes>,
 }
 
-/// The longest ID token that is kept for signing out, in bytes: a longer one has no room in a URL.
+/// The longest ID token that is stored for signing out, in bytes: a longer one does not fit into a URL.
 pub const ID_TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// Sign-ins at providers. See [`Tx::sign_ins`].
@@ -49,7 +50,7 @@ pub struct SignIns<'a> {
 }
 
 impl SignIns<'_> {
-    /// Keeps a sign-in until the browser comes back.
+    /// Stores a sign-in until the browser comes back.
     pub async fn insert(&mut self, sign_in: &PendingSignIn) -> Result<(), StoreError> {
         let row = sign_in.digest.to_string();
         let kept = self.tx.seal.seal(Purpose::SignIn, &[&row], sign_in.kept.expose())?;
@@ -70,8 +71,8 @@ impl SignIns<'_> {
         Ok(())
     }
 
-    /// Takes the sign-in of this `state` (its digest), once, for the browser that was sent and for this provider, before it
-    /// ends (PX-09, ATK-81, ATK-83). Whoever comes with another browser leaves it as it was.
+    /// Takes the sign-in with this digest of `state`, once, for the browser that was sent and for this provider, before
+    /// it expires (PX-09, ATK-81, ATK-83). Another browser cannot take it, and does not change it.
     pub async fn consume(
         &mut self,
         digest: &Digest,
@@ -104,17 +105,17 @@ impl SignIns<'_> {
     }
 }
 
-/// What a logout token names.
+/// The sessions that a logout token names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoggedOut<'a> {
-    /// One session at the provider; of this person, if the token names one as well.
+    /// One session at the provider, and its person if the token names one as well.
     Session {
-        /// The provider's name for it.
+        /// The provider's name for the session.
         sid: &'a str,
-        /// `sub`, if it was named.
+        /// The `sub`, if the token has one.
         subject: Option<&'a str>,
     },
-    /// All of a person, by `sub`.
+    /// All sessions of a person, by `sub`.
     Subject(&'a str),
 }
 
@@ -124,7 +125,7 @@ pub struct ProviderSessions<'a> {
 }
 
 impl ProviderSessions<'_> {
-    /// Notes from which session at a provider a browser session came. It goes with the browser session.
+    /// Stores the session at a provider that a browser session came from. It is deleted with the browser session.
     pub async fn insert(&mut self, session: &ProviderSession) -> Result<(), StoreError> {
         let row = session.browser_session.to_string();
         let id_token = match &session.id_token {
@@ -149,7 +150,8 @@ impl ProviderSessions<'_> {
         Ok(())
     }
 
-    /// From which session at a provider a browser session came. `None`: from none, or there is no such browser session.
+    /// Returns the session at a provider that a browser session came from. `None`: it came from none, or there is no
+    /// such browser session.
     pub async fn find(&mut self, browser_session: &Digest) -> Result<Option<ProviderSession>, StoreError> {
         let row = self
             .tx
@@ -168,8 +170,8 @@ impl ProviderSessions<'_> {
         }))
     }
 
-    /// Ends every browser session that came from what a provider says is over, and the grants that were to last as long as
-    /// one. The users whose sessions ended, one for each session.
+    /// Ends every browser session that came from the sessions that a provider ended, and the grants that end with them.
+    /// Returns the users, one for each ended session.
     pub async fn end(
         &mut self,
         issuer: &str,

@@ -1,4 +1,4 @@
-//! The narrow waist between the nouns and the two databases: values in, rows out, one text for both.
+//! The common layer over the two databases: values in, rows out, one SQL text for both.
 
 use std::str::FromStr;
 
@@ -17,7 +17,7 @@ use sqlx::{Database, Decode, Encode, Postgres, Row as _, Sqlite, Type};
 
 use crate::error::StoreError;
 
-/// One parameter of a statement. These three kinds of column are all there is.
+/// One parameter of a statement. All columns are of these three kinds.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
     Blob(Option<Vec<u8>>),
@@ -31,7 +31,7 @@ macro_rules! values {
 }
 pub(crate) use values;
 
-/// The condition that a row of `grants` is alive at the moment that the parameter names.
+/// The condition that a row of `grants` is alive at the time in the given parameter.
 macro_rules! grant_alive {
     ($now:literal) => {
         concat!("grants.revoked_at IS NULL AND (grants.expires_at IS NULL OR grants.expires_at > ", $now, ")")
@@ -39,7 +39,7 @@ macro_rules! grant_alive {
 }
 pub(crate) use grant_alive;
 
-/// The condition that a row of `tasks` is not over at the moment that the parameter names.
+/// The condition that a row of `tasks` is not over at the time in the given parameter.
 macro_rules! task_running {
     ($now:literal) => {
         concat!("tasks.ended_at IS NULL AND (tasks.ends_at IS NULL OR tasks.ends_at > ", $now, ")")
@@ -101,7 +101,7 @@ impl From<String> for Value {
     }
 }
 
-/// Everything whose text form is what is kept.
+/// Implements the conversion for types that are stored in their text form.
 macro_rules! text_values {
     ($($name:ty),* $(,)?) => { $(
         impl From<&$name> for Value {
@@ -169,7 +169,7 @@ where
     })
 }
 
-/// One row of an answer of either database.
+/// One row of a result of either database.
 pub(crate) enum Row {
     Postgres(PgRow),
     Sqlite(SqliteRow),
@@ -207,12 +207,12 @@ impl Row {
         self.column(name)
     }
 
-    /// A count, which is never negative.
+    /// Returns a count, which is never negative.
     pub(crate) fn count(&self, name: &str) -> Result<u64, StoreError> {
         u64::try_from(self.int(name)?).map_err(|_| corrupt(name))
     }
 
-    /// A column of 0 or 1.
+    /// Returns a column of 0 or 1 as a boolean.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self.int(name)? != 0)
     }
@@ -241,7 +241,7 @@ impl Row {
         self.column(name)
     }
 
-    /// A column whose text form is read back into its type.
+    /// Parses a text column into its type.
     pub(crate) fn parse<T: FromStr>(&self, name: &str) -> Result<T, StoreError> {
         self.text(name)?.parse().map_err(|_| corrupt(name))
     }
@@ -251,7 +251,7 @@ impl Row {
         self.text_opt(name)?.map(|text| text.parse().map_err(|_| corrupt(name))).transpose()
     }
 
-    /// A column of JSON.
+    /// Parses a JSON column.
     pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, StoreError> {
         serde_json::from_str(&self.text(name)?).map_err(|_| corrupt(name))
     }
@@ -262,7 +262,7 @@ impl Row {
     }
 }
 
-/// JSON for a column of that kind.
+/// Returns the JSON for a JSON column.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Corrupt { what: error.to_string() })
 }
@@ -272,7 +272,7 @@ pub(crate) fn json_opt<T: serde::Serialize>(value: Option<&T>) -> Result<Option<
     value.map(json).transpose()
 }
 
-/// A rule refused, or a row is not there any more.
+/// Returns the error for a violated rule or a row that does not exist any more.
 pub(crate) fn conflict(what: &str) -> StoreError {
     StoreError::Conflict { what: what.to_owned() }
 }

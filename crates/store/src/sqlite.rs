@@ -1,5 +1,5 @@
-//! What is SQLite's own: the file, one writing connection, readers, room for a full disk, and noticing commits of other
-//! processes.
+//! The parts specific to SQLite: the file, one writing connection, readers, the reserve for a full disk, and noticing
+//! commits of other processes.
 
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -25,11 +25,11 @@ pub(crate) struct SqliteDatabase {
     reserve: Reserve,
 }
 
-/// To how many bytes the write-ahead log is cut when it begins anew: what a long reader made it grow to is given back.
+/// The most bytes that the write-ahead log keeps when it restarts: a long reader may have made it grow.
 const LOG_BYTES_KEPT: &str = "16777216";
 
 impl SqliteDatabase {
-    /// Opens it, on a full disk, too: then with room from the reserve.
+    /// Opens the database; on a full disk, with space from the reserve.
     pub(crate) async fn open(path: &Path, readers_max: u32, limit: Duration) -> Result<Self, StoreError> {
         let reserve = Reserve::beside(path);
         match Self::open_in(path, readers_max, limit, reserve.clone()).await {
@@ -53,7 +53,7 @@ impl SqliteDatabase {
             .pragma("trusted_schema", "OFF")
             .pragma("journal_size_limit", LOG_BYTES_KEPT)
             .disable_statement_logging();
-        // One connection writes: SQLite has one writer anyway, and waiting in our queue is fair.
+        // A single writing connection: SQLite has only one writer anyway, and waiting in our queue is fair.
         let pool = SqlitePoolOptions::new()
             .acquire_timeout(limit)
             .idle_timeout(None)
@@ -61,13 +61,13 @@ impl SqliteDatabase {
             .test_before_acquire(false);
         let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
         migrate(&writer).await?;
-        // One more than asked for: the tail of the changes keeps one.
+        // One more than requested, because the change feed keeps one.
         let readers =
             pool.max_connections(readers_max.saturating_add(1)).connect_lazy_with(options.pragma("query_only", "ON"));
         Ok(Self { file, writer, readers, limit, reserve })
     }
 
-    /// A transaction that holds the one write lock from its beginning: it never has to be tried again.
+    /// Begins a transaction that holds the write lock from its beginning, so it never has to be retried.
     pub(crate) async fn begin(&self) -> Result<Session<Sqlite>, StoreError> {
         self.file.check()?;
         Session::begin(&self.writer, "BEGIN IMMEDIATE", self.limit).await
@@ -78,15 +78,15 @@ impl SqliteDatabase {
         Session::begin(&self.readers, "BEGIN DEFERRED", self.limit).await
     }
 
-    /// Keeps room for the time when the disk is full.
+    /// Fills the reserve for the time when the disk is full.
     pub(crate) fn keep_reserve(&self) -> Result<(), StoreError> {
         self.reserve
             .fill()
             .map_err(|error| StoreError::Unavailable { what: format!("keeping room on the disk: {error}") })
     }
 
-    /// Gives up the room that was kept, and has the log carried over into the database, so that what is deleted next can
-    /// be written. Whether there was any.
+    /// Gives up the reserve, and copies the log into the database, so that the next deletions can be written. Returns
+    /// whether there was a reserve.
     pub(crate) async fn give_up_reserve(&self) -> Result<bool, StoreError> {
         if !self.reserve.give_up() {
             return Ok(false);
@@ -106,9 +106,9 @@ impl SqliteDatabase {
     }
 }
 
-/// SQLite has no lock for migrating: of two programs that open a new file at once, one fails. It then takes the write
-/// lock, so that nobody is in its way again, and does what the other has left. A file that is up to date is opened
-/// without that lock, whoever holds it.
+/// Migrates the database. SQLite has no lock for migrating: if two programs open a new file at once, one fails. It then
+/// takes the write lock and applies what the other has left. A file that is up to date is opened without that lock,
+/// even if somebody else holds it.
 async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     let mut connection = writer.acquire().await?;
     let migrator = crate::migrations::sqlite();
@@ -120,9 +120,9 @@ async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
     Ok(tx.commit().await?)
 }
 
-/// The file that was opened, to notice when it is another one or none.
+/// The opened file, to notice if it is replaced or deleted.
 ///
-/// A deleted file could still be written to, and everything acknowledged since would vanish with the process.
+/// A deleted file could still be written to, and everything acknowledged since would be lost with the process.
 #[derive(Clone)]
 struct DatabaseFile {
     path: PathBuf,
@@ -165,7 +165,7 @@ impl DatabaseFile {
     }
 }
 
-/// Reads changes on a connection of its own, whose `data_version` moves with every commit of anybody else.
+/// Reads changes on a connection of its own, whose `data_version` changes with every commit of another connection.
 pub(crate) struct SqliteSource {
     file: DatabaseFile,
     readers: SqlitePool,
@@ -174,12 +174,12 @@ pub(crate) struct SqliteSource {
 
 struct Watching {
     connection: PoolConnection<Sqlite>,
-    /// Means something on this connection only.
+    /// The `data_version`, which is only valid for this connection.
     version: Option<i64>,
 }
 
 impl SqliteSource {
-    /// The place of the last change.
+    /// Returns the number of the last change.
     pub(crate) async fn head(&self) -> Result<i64, StoreError> {
         let row = statement::<Sqlite>(HEAD, values![]).fetch_one(&self.readers).await?;
         Row::from(row).int("head")
@@ -191,7 +191,7 @@ impl Source for SqliteSource {
 
     async fn poll(&mut self, place: i64) -> Result<Option<Polled>, StoreError> {
         self.file.check()?;
-        // Taken out while it is used: if this is given up half-way or fails, the next poll begins with a fresh one.
+        // Taken out while it is used: if the poll fails or is cancelled, the next one starts with a new connection.
         let mut watching = match self.watching.take() {
             Some(watching) => watching,
             None => Watching { connection: self.readers.acquire().await?, version: None },
@@ -219,13 +219,13 @@ impl Watching {
         let rows = statement::<Sqlite>(POLL, values![place]).fetch_all(&mut *self.connection).await?;
         let rows: Vec<Row> = rows.into_iter().map(Row::from).collect();
         let polled = Polled::read(&rows)?;
-        // A full page may not be all: look again whatever the version says.
+        // After a full page there may be more changes, so poll again whatever the version is.
         self.version = (polled.changes.len() < crate::changes::POLL_ROWS).then_some(version);
         Ok(Some(polled))
     }
 }
 
-/// Result codes: the low byte is the primary code (sqlite.org/rescode.html).
+/// Classifies a result code, whose low byte is the primary code (sqlite.org/rescode.html).
 pub(crate) fn classify(code: &str) -> Code {
     match code.parse::<i32>().map(|code| code & 0xff) {
         // CORRUPT, NOTADB

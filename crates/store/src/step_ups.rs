@@ -1,5 +1,5 @@
-//! Step-ups: a client was refused for want of scope, and a refresh by the same grant cannot give it any
-//! (decision 0070). The note is on the grant, because gateway and token endpoint may be two nodes.
+//! Step-ups: a client was refused for lack of scopes, and a refresh with the same grant cannot add any (decision 0070).
+//! The note is stored with the grant, because gateway and token endpoint may be on two nodes.
 
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::GrantId;
@@ -9,16 +9,16 @@ use crate::error::StoreError;
 use crate::grants::Grants;
 use crate::sql::values;
 
-/// For how long after the refusal a refresh is answered with it, in seconds: clients that refresh because of the
-/// refusal do so at once, after at most a few fetches of metadata.
+/// How long after a refusal a refresh is answered with it, in seconds. Clients that refresh because of the refusal do
+/// so at once, after at most a few fetches of metadata.
 pub const STEP_UP_SECONDS: u32 = 20;
-/// For how long after that no new note is made, in milliseconds: so long every refresh by the grant succeeds.
+/// How long after that no new note is made, in milliseconds; until then every refresh with the grant succeeds.
 const QUIET_MILLIS: i64 = 30_000;
 
 impl Grants<'_> {
-    /// Notes that a call by this grant was refused because it lacks these scopes. Nothing is noted while an earlier
-    /// note holds, and for half a minute after it: a holder of a token of the grant who is refused all the time
-    /// does not keep the client from refreshing.
+    /// Notes that a call with this grant was refused because it lacks these scopes. Nothing is noted while an earlier
+    /// note is valid, nor for half a minute after it, so that constant refusals of some token of the grant do not keep
+    /// the client from refreshing.
     pub async fn note_step_up(&mut self, id: GrantId, lacks: &ScopeSet, now: Timestamp) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -30,8 +30,8 @@ impl Grants<'_> {
         Ok(())
     }
 
-    /// What a call by this grant was refused for a moment ago. Each note is given out once: a client that refreshes
-    /// again is answered. A note from further ahead was made when the clock was wrong, and counts for nothing.
+    /// Takes the scopes that a recent call with this grant lacked. Each note is returned only once, so a client that
+    /// refreshes again succeeds. A note from the future was made when the clock was wrong, and does not count.
     pub async fn take_step_up(&mut self, id: GrantId, now: Timestamp) -> Result<Option<ScopeSet>, StoreError> {
         let row = self
             .tx

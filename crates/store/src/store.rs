@@ -24,7 +24,7 @@ use crate::wait::{boxed, within};
 pub enum StoreUrl {
     /// A PostgreSQL connection URL (`postgres://…`); it may hold a password.
     Postgres(String),
-    /// A file, which is created if it is not there. Its folder must be.
+    /// A file, which is created if it does not exist. Its folder must exist.
     Sqlite(PathBuf),
 }
 
@@ -57,11 +57,12 @@ impl std::str::FromStr for StoreUrl {
 pub struct StoreSettings {
     /// Where the database is.
     pub url: StoreUrl,
-    /// What everything sealed in it is sealed with.
+    /// The key that seals its secrets.
     pub seal_key: SealKey,
     /// The most transactions that read at a time; on PostgreSQL the most connections.
     pub readers_max: u32,
-    /// The longest wait for a transaction to begin, and for any one statement. Then the store counts as down.
+    /// The longest wait for a transaction to begin, and for any one statement. After that, the store counts as
+    /// unavailable.
     pub acquire_timeout: Duration,
 }
 
@@ -72,7 +73,7 @@ impl StoreSettings {
     }
 }
 
-/// Everything remembered. Cheap to clone; all clones are one store.
+/// The store. Cheap to clone; all clones share one database.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -83,9 +84,9 @@ struct Inner {
     seal: Arc<Sealer>,
     limit: Duration,
     wake: Arc<Notify>,
-    /// The one turn that strangers have at the writer, and room for those who wait for it.
+    /// The single permit for strangers to write, and the places for those who wait for it.
     strangers: Strangers,
-    /// Held by the tail alone, so that listeners hear of its end.
+    /// Only the task that reads changes holds a strong reference, so that listeners notice when it ends.
     feed: broadcast::WeakSender<FeedEvent>,
     tasks: Vec<AbortHandle>,
 }
@@ -95,11 +96,11 @@ struct Strangers {
     waiting: Semaphore,
 }
 
-/// How many transactions of strangers wait for their turn; more are refused at once. Each takes about 2 ms, so whoever is
-/// let in comes in time.
+/// The most transactions of strangers that wait for their turn; more are refused at once. Each takes about 2 ms, so all
+/// of them get their turn in time.
 const STRANGERS_WAITING_MAX: usize = 512;
 
-/// How long closing waits for connections of a database that does not answer.
+/// How long closing waits for connections to a database that does not answer.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// The statement that removes some rows of a table by their key.
@@ -135,20 +136,20 @@ enum Database {
 /// The setting that names the seal key, so that a wrong key file is noticed when the store is opened.
 const SEAL_KEY_SETTING: &str = "store.seal_key";
 
-/// How long authorization codes are kept after they were issued, in milliseconds: so long is a replay recognised.
+/// How long authorization codes are kept after they were issued, in milliseconds, to recognise a replay.
 const CODES_KEPT_MILLIS: i64 = 86_400_000;
 
-/// How many rows one transaction of the sweep removes: others get a turn in between, and none takes too long.
+/// The most rows that one transaction of the sweep deletes, so that others get a turn in between.
 pub const SWEEP_ROWS: i64 = 1_000;
 
-/// How long answers that were used, declined or never given are kept, in milliseconds.
+/// How long approvals are kept after they expired, in milliseconds.
 const APPROVALS_KEPT_MILLIS: i64 = 86_400_000;
 
 /// How long tasks, requests for access and loans are shown after their end, in milliseconds: 90 days.
 const HISTORY_KEPT_MILLIS: i64 = 90 * 86_400_000;
 
-/// What ends by itself: the statement that removes [`SWEEP_ROWS`] of a kind, and for how long it is kept beyond its
-/// moment, in milliseconds.
+/// The tables whose rows expire: the statement that deletes [`SWEEP_ROWS`] of them, and how long they are kept after
+/// they expired, in milliseconds.
 const ENDING: [(&str, i64); 13] = [
     (sweep!("pendings", "id", "expires_at <= $1"), 0),
     (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
@@ -162,7 +163,7 @@ const ENDING: [(&str, i64); 13] = [
     (sweep!("rounds", "digest", "expires_at <= $1"), 0),
     (sweep!("access_requests", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
     (sweep!("loans", "id", "expires_at <= $1"), HISTORY_KEPT_MILLIS),
-    // A grant that is held to a task that is over needs it for saying so.
+    // A task that is over is kept while it is still the current one of a grant.
     (
         sweep!(
             "tasks",
@@ -174,19 +175,19 @@ const ENDING: [(&str, i64); 13] = [
     ),
 ];
 
-/// Families that lost their last token to the sweep.
+/// Deletes families whose last token was deleted by the sweep.
 const EMPTY_FAMILIES: &str = sweep!(
     "refresh_families",
     "grant_id",
     "NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE refresh_tokens.grant_id = refresh_families.grant_id) AND $1 = 0"
 );
 
-/// Changes that nobody is given time for any more.
+/// Deletes old changes.
 const OLD_CHANGES: &str = sweep!("changes", "seq", "seq <= (SELECT value FROM counters WHERE name = 'changes') - $1");
 
 impl Store {
-    /// Opens the database, brings its tables up to date, checks that the seal key belongs to it, and begins to tail
-    /// its changes. Must run inside a Tokio runtime.
+    /// Opens the database, migrates its tables, checks that the seal key belongs to it, and starts to read its changes.
+    /// Must be called inside a Tokio runtime.
     pub async fn open(settings: StoreSettings) -> Result<Self, StoreError> {
         let limit = settings.acquire_timeout;
         let seal = Arc::new(Sealer::new(&settings.seal_key)?);
@@ -216,7 +217,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The first key a store is opened with is the only one it can be opened with. Nobody's cache holds it.
+    /// Checks the seal key: a store can only be opened with the key that it was first opened with.
     async fn check_seal_key(&self) -> Result<(), StoreError> {
         let name = self.inner.seal.key_name();
         let kept = self.read().await?.settings().get(SEAL_KEY_SETTING).await?;
@@ -251,9 +252,9 @@ impl Store {
         Ok(self.transaction(connection.await?))
     }
 
-    /// Begins a transaction that writes what somebody wants who has not shown any authority: a login that failed, an
-    /// authorization request, a registration. Of these there is one at a time, so that whatever strangers send, everybody
-    /// else waits for at most one of them.
+    /// Begins a transaction that writes for somebody without any proven authority: a failed login, an authorization
+    /// request, a registration. Only one such transaction runs at a time, so whatever strangers send, everybody else
+    /// waits for at most one of them.
     pub async fn begin_for_stranger(&self) -> Result<Tx, StoreError> {
         let Strangers { turn, waiting } = &self.inner.strangers;
         let full = |_| StoreError::Unavailable { what: "too many strangers wait for the database".to_owned() };
@@ -265,7 +266,7 @@ impl Store {
         Ok(Tx { turn: Some(turn), ..tx })
     }
 
-    /// Begins a transaction that only reads, and sees one moment throughout.
+    /// Begins a transaction that only reads, from one snapshot.
     pub async fn read(&self) -> Result<Tx, StoreError> {
         let connecting = boxed(async {
             Ok::<_, StoreError>(match &self.inner.database {
@@ -290,12 +291,14 @@ impl Store {
         }
     }
 
-    /// Seals a text that a client is to bring back unread, for what `about` names: another part of it opens nothing.
+    /// Seals a text that a client will send back unread. `about` names what it is for; it can only be opened with the
+    /// same `about`.
     pub fn seal_state(&self, about: &[&str], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         Ok(self.inner.seal.seal(Purpose::RequestState, about, plain)?)
     }
 
-    /// Opens what [`Store::seal_state`] sealed for the same. Whatever else it is, is [`StoreError::Seal`].
+    /// Opens a text that [`Store::seal_state`] sealed with the same `about`. Anything else fails with
+    /// [`StoreError::Seal`].
     pub fn open_state(&self, about: &[&str], sealed: &[u8]) -> Result<SecretBytes, StoreError> {
         Ok(SecretBytes::new(self.inner.seal.open(Purpose::RequestState, about, sealed)?.to_vec()))
     }
@@ -304,14 +307,14 @@ impl Store {
         &self.inner.seal
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut tx = self.read().await?;
         tx.fetch_optional("SELECT value FROM counters WHERE name = 'changes'", values![]).await?;
         tx.rollback().await
     }
 
-    /// Whether the database takes writes: one row is written, and is on the disk when this returns.
+    /// Checks that the database accepts writes: writes one row, which is on the disk when this returns.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         tx.execute(
@@ -323,7 +326,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Keeps some room on the disk for the time when it is full, where the database is a file.
+    /// Reserves some disk space for the time when the disk is full, if the database is a file.
     pub fn keep_reserve(&self) -> Result<(), StoreError> {
         match &self.inner.database {
             Database::Postgres(_) => Ok(()),
@@ -331,7 +334,7 @@ impl Store {
         }
     }
 
-    /// Gives up the room that was kept, so that something can be deleted on a full disk. Whether there was any.
+    /// Gives up the reserved disk space, so that rows can be deleted on a full disk. Returns whether there was any.
     pub async fn give_up_reserve(&self) -> Result<bool, StoreError> {
         match &self.inner.database {
             Database::Postgres(_) => Ok(false),
@@ -341,16 +344,16 @@ impl Store {
         }
     }
 
-    /// Begins to listen for changes. Whatever is committed after this call is heard; read into a cache after it.
+    /// Subscribes to changes. It gets everything that is committed after this call, so fill a cache only afterwards.
     pub fn changes(&self) -> ChangeFeed {
         match self.inner.feed.upgrade() {
             Some(feed) => ChangeFeed::new(feed.subscribe()),
-            // Closed: a receiver whose sender is gone says so at once.
+            // Closed: a receiver without a sender reports that at once.
             None => ChangeFeed::new(broadcast::channel(1).1),
         }
     }
 
-    /// Forgets what has served its time. Says how many rows that were.
+    /// Deletes expired rows. Returns how many.
     ///
     /// Answered and expired authorization requests, codes of more than a day, ended sessions and links, failures
     /// long past, assertions that cannot come back, expired refresh tokens, clients that were never used, approvals
@@ -375,12 +378,12 @@ impl Store {
         Ok(swept + self.prune_changes(CHANGES_KEPT).await?)
     }
 
-    /// Forgets all but the newest `keep` changes. A node that is further behind will be told of a gap.
+    /// Deletes all but the newest `keep` changes. A node that is further behind gets a gap.
     pub async fn prune_changes(&self, keep: i64) -> Result<u64, StoreError> {
         self.drain(OLD_CHANGES, keep).await
     }
 
-    /// Runs a statement of the sweep until nothing is left for it.
+    /// Runs a statement of the sweep until it deletes nothing more.
     async fn drain(&self, sql: &'static str, parameter: i64) -> Result<u64, StoreError> {
         let mut drained = 0;
         loop {
@@ -394,7 +397,7 @@ impl Store {
         }
     }
 
-    /// Ends the tail and closes every connection, waiting for transactions that are still open, but not for long.
+    /// Stops reading changes and closes every connection, waiting a limited time for open transactions.
     pub async fn close(&self) {
         self.inner.tasks.iter().for_each(AbortHandle::abort);
         let closing = async {

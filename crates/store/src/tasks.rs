@@ -1,7 +1,7 @@
 //! Tasks: declared pieces of work, what is left of their budgets, and their ends.
 //!
-//! INVARIANT: whoever writes to a grant and to its tasks, approvals, requests or loans in one transaction writes in
-//! this order, and so do two such transactions wait for each other in one direction only.
+//! INVARIANT: a transaction that writes to a grant and to its tasks, approvals, requests or loans writes in this order,
+//! so that two such transactions cannot deadlock.
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::env::{Timestamp, after};
@@ -13,11 +13,11 @@ use crate::error::StoreError;
 use crate::sql::{Row, conflict, grant_alive, json, task_running, values};
 use crate::tx::Tx;
 
-/// How many tasks of one grant that its client began, by itself or by an exchange, may run at a time.
+/// The most running tasks of one grant that its client began, by itself or by a token exchange.
 pub const TASKS_BY_CLIENT_MAX: i64 = 32;
 
-/// How many tasks of one grant that a person began or agreed to may run at a time. They have room of their own: whatever
-/// the client begins, its person can hold it to a task.
+/// The most running tasks of one grant that a person began or agreed to. They are counted separately, so that a person
+/// can always limit the client to a task, whatever the client begins.
 pub const TASKS_BY_PERSON_MAX: i64 = 8;
 
 /// A task to begin.
@@ -25,45 +25,45 @@ pub const TASKS_BY_PERSON_MAX: i64 = 8;
 pub struct NewTask {
     /// The identifier.
     pub id: TaskId,
-    /// The grant it narrows. It must be alive.
+    /// The grant that it narrows. It must be alive.
     pub grant: GrantId,
     /// The server of that grant.
     pub server: ServerName,
-    /// What it needs. Its budget and its length begin to count now.
+    /// The definition. Its budget and its duration start to count now.
     pub definition: TaskDefinition,
-    /// How it begins.
+    /// Who begins it, and how.
     pub origin: TaskOrigin,
     /// When it begins.
     pub created_at: Timestamp,
-    /// The running task that it is inside of. Ends with it, and never later.
+    /// The running task that it is inside of. It never outlives that task.
     pub parent: Option<TaskId>,
-    /// Which tokens are held to it.
+    /// Which tokens it limits.
     pub place: TaskPlace,
 }
 
-/// Which tokens of a grant are held to a new task.
+/// Which tokens of a grant a new task limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskPlace {
-    /// Those that name it.
+    /// Only the tokens that name it.
     Aside,
-    /// All, in place of the task before. Only a person may say so: the new one may be wider.
+    /// All tokens, replacing the task before. Only a person may choose this, because the new task may be wider.
     Current,
-    /// All, as well as to the one before, which has to be its parent: so it can only be narrower.
+    /// All tokens, in addition to the task before, which has to be its parent; so it can only be narrower.
     Inside,
 }
 
-/// Which tasks are wanted. A field that is `None` asks nothing.
+/// Which tasks to list. A field that is `None` does not restrict the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskFilter {
-    /// For whom the grant is.
+    /// The subject of the grant.
     pub subject: Option<Subject>,
-    /// Of which grant.
+    /// The grant.
     pub grant: Option<GrantId>,
-    /// Whether those that are over are wanted too.
+    /// Whether to include tasks that are over.
     pub include_over: bool,
 }
 
-/// What came of taking one call from a budget.
+/// The result of taking one call from a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// The task is over, or there is none: nothing was taken.
@@ -72,19 +72,19 @@ pub enum Taken {
     Spent,
     /// One call was taken.
     Taken,
-    /// The task runs and counts no calls.
+    /// The task runs and has no budget of calls.
     Uncounted,
 }
 
-/// Declared pieces of work. See [`Tx::tasks`].
+/// Tasks. See [`Tx::tasks`].
 pub struct Tasks<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Tasks<'_> {
-    /// Begins a task. A grant that has ended or is for another server, and an identifier that exists, are
-    /// [`StoreError::Conflict`]. As many running tasks as there may be of that side ([`TASKS_BY_CLIENT_MAX`],
-    /// [`TASKS_BY_PERSON_MAX`]) are [`StoreError::Full`].
+    /// Begins a task. Fails with [`StoreError::Conflict`] if the grant has ended or is for another server, or if the
+    /// identifier exists; and with [`StoreError::Full`] if that side has as many running tasks as it may have
+    /// ([`TASKS_BY_CLIENT_MAX`], [`TASKS_BY_PERSON_MAX`]).
     pub async fn begin(&mut self, new: &NewTask) -> Result<(), StoreError> {
         let now = new.created_at;
         if !self.tx.grants().hold(new.grant, now).await? {
@@ -116,7 +116,7 @@ impl Tasks<'_> {
         let (sql, values) = match new.place {
             TaskPlace::Aside => return Ok(true),
             TaskPlace::Current => ("UPDATE grants SET task = $2 WHERE id = $1", values![new.grant, new.id]),
-            // Of two who begin inside the same, the second finds another one there.
+            // Of two that begin inside the same task, the second finds that the current task has changed.
             TaskPlace::Inside => (
                 "UPDATE grants SET task = $2 WHERE id = $1 AND (task = $3 OR task IS NULL AND $3 IS NULL)",
                 values![new.grant, new.id, new.parent.as_ref()],
@@ -125,7 +125,7 @@ impl Tasks<'_> {
         self.tx.execute_one(sql, values).await
     }
 
-    /// Writes down that tasks past their end have ended, so that the others of a grant are few.
+    /// Marks expired tasks of a grant as ended, so that few others are left.
     async fn close_expired(&mut self, grant: GrantId, now: Timestamp) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -137,7 +137,7 @@ impl Tasks<'_> {
         Ok(())
     }
 
-    /// Ends the current task of a grant that is held, unless it is the task of a grant above.
+    /// Ends the current task of a locked grant, unless it belongs to a grant that this one is derived from.
     async fn replace(&mut self, grant: GrantId, now: Timestamp) -> Result<(), StoreError> {
         let replaced = self
             .tx
@@ -154,7 +154,7 @@ impl Tasks<'_> {
         }
     }
 
-    /// Whether one more task of this side fits. The grant is held, so that nobody else begins one meanwhile.
+    /// Returns whether this side may have one more task. The grant is locked, so nobody else can begin one meanwhile.
     async fn has_room(&mut self, new: &NewTask) -> Result<bool, StoreError> {
         let by_client = new.origin.is_of_client();
         let max = if by_client { TASKS_BY_CLIENT_MAX } else { TASKS_BY_PERSON_MAX };
@@ -194,13 +194,14 @@ impl Tasks<'_> {
             .await
     }
 
-    /// The task of this identifier, also when it is over.
+    /// Returns the task of this identifier, also if it is over.
     pub async fn find(&mut self, id: TaskId) -> Result<Option<Task>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM tasks WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// The tasks of a grant that were not ended, at most [`TASKS_BY_CLIENT_MAX`] and [`TASKS_BY_PERSON_MAX`], and the one
-    /// its tokens are held to, whatever became of that; oldest first. Nobody ends a task whose time is over: ask [`Task::is_over`].
+    /// Returns the tasks of a grant that were not ended, at most [`TASKS_BY_CLIENT_MAX`] and [`TASKS_BY_PERSON_MAX`],
+    /// and its current one in any case; oldest first. An expired task is not marked as ended at once: ask
+    /// [`Task::is_over`].
     pub async fn of_grant(&mut self, grant: GrantId) -> Result<Vec<Task>, StoreError> {
         let rows = self
             .tx
@@ -214,7 +215,7 @@ impl Tasks<'_> {
         rows.into_iter().map(read).collect()
     }
 
-    /// The tasks that the filter asks for, oldest first.
+    /// Returns the tasks that match the filter, oldest first.
     pub async fn list(&mut self, filter: &TaskFilter, now: Timestamp) -> Result<Vec<Task>, StoreError> {
         let rows = self
             .tx
@@ -237,7 +238,7 @@ impl Tasks<'_> {
         let row = self
             .tx
             .fetch_optional(
-                // Written also where nothing is counted: whoever ends the task at this moment waits.
+                // Also written if nothing is counted, so that a concurrent end of the task waits.
                 concat!(
                     "UPDATE tasks SET calls_left = calls_left - 1
                      WHERE tasks.id = $1 AND (tasks.calls_left IS NULL OR tasks.calls_left > 0) AND ",
@@ -261,7 +262,7 @@ impl Tasks<'_> {
         }
     }
 
-    /// Why nothing could be taken. Only words depend on it.
+    /// Returns why nothing could be taken. Only the text of the refusal depends on it.
     async fn why_not(&mut self, id: TaskId, now: Timestamp) -> Result<Taken, StoreError> {
         let running = self
             .tx
@@ -278,7 +279,7 @@ impl Tasks<'_> {
         Ok(running.map_or(Taken::Over, |_| Taken::Spent))
     }
 
-    /// Gives a call back that was taken and of which nothing was sent. A budget never grows beyond its total.
+    /// Returns a taken call to the budget if nothing of it was sent. A budget never grows beyond its total.
     pub async fn give_back(&mut self, id: TaskId) -> Result<(), StoreError> {
         let given = self
             .tx
@@ -290,7 +291,7 @@ impl Tasks<'_> {
         if given { self.announce(id).await } else { Ok(()) }
     }
 
-    /// Ends a task, and what was lent to it. `true` if it was running.
+    /// Ends a task and its loans. Returns `true` if it was running.
     pub async fn finish(&mut self, id: TaskId, because: &str, now: Timestamp) -> Result<bool, StoreError> {
         let finished = self
             .tx
@@ -308,10 +309,11 @@ impl Tasks<'_> {
         Ok(finished)
     }
 
-    /// Changes what a task may do, while it is not over and its grant is alive; otherwise `false`, and nothing.
+    /// Changes the definition of a task, if it is not over and its grant is alive. Otherwise returns `false` and
+    /// changes nothing.
     ///
-    /// What the budget grows by, what is left of it grows by: calls that are taken in the same moment stay taken. A
-    /// definition without `calls` counts none; one that begins to count has all of them left.
+    /// The rest of the budget grows by as much as the budget; calls that are taken meanwhile stay taken. A definition
+    /// without `calls` has no budget; a task that gets one starts with all of it.
     pub async fn widen(
         &mut self,
         id: TaskId,
@@ -320,7 +322,7 @@ impl Tasks<'_> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(task) = self.find(id).await? else { return Ok(false) };
-        // Of which grant a task is never changes.
+        // The grant of a task never changes.
         if !self.tx.grants().hold(task.grant, now).await? {
             return Ok(false);
         }
@@ -345,10 +347,11 @@ impl Tasks<'_> {
         Ok(widened)
     }
 
-    /// Lets the tokens of a grant go on without its current task, which is over: in the one that it was inside of, if
-    /// that still runs. Tokens that were made for that task die. `false`: the grant is not alive, or its current task is not over, or it has none.
+    /// Lets the tokens of a grant continue without its current task, which is over: in the task that it was inside of,
+    /// if that still runs. Tokens made for the ended task become invalid. Returns `false` if the grant is not alive or
+    /// has no current task that is over.
     pub async fn resume(&mut self, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
-        // Held first: the next statement then sees every task that the grant could name.
+        // Locked first, so that the next statement sees every task that the grant could name.
         if !self.tx.grants().hold(grant, now).await? {
             return Ok(false);
         }
@@ -374,7 +377,8 @@ impl Tasks<'_> {
         Ok(resumed)
     }
 
-    /// Keeps a task running until this transaction ends, if a grant is held to it or has it. `false`: it is over.
+    /// Locks a running task until this transaction ends, if it belongs to the grant or limits it. Returns `false` if it
+    /// is over.
     pub(crate) async fn hold(&mut self, id: TaskId, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
         self.tx
             .execute_one(
@@ -390,7 +394,7 @@ impl Tasks<'_> {
             .await
     }
 
-    /// Ends the tasks of grants that were revoked in this transaction, who are announced already.
+    /// Ends the tasks of grants that were revoked in this transaction; those grants are announced already.
     pub(crate) async fn end_of_revoked(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -406,7 +410,7 @@ impl Tasks<'_> {
         self.tx.loans().end_of_revoked(now).await
     }
 
-    /// What follows from the end of a task: what is inside it ends, too.
+    /// Ends the tasks inside a task that ended.
     async fn ended(&mut self, id: TaskId, now: Timestamp) -> Result<(), StoreError> {
         let mut over = vec![id];
         while let Some(id) = over.pop() {
@@ -431,7 +435,7 @@ impl Tasks<'_> {
         Ok(())
     }
 
-    /// Notes that every grant whose cached state holds this task is stale.
+    /// Announces every grant whose cached state contains this task.
     async fn announce(&mut self, id: TaskId) -> Result<(), StoreError> {
         let rows = self
             .tx

@@ -1,4 +1,4 @@
-//! Failed attempts, counted exactly and for all nodes together.
+//! Failed attempts, counted exactly across all nodes.
 
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Timestamp, after};
@@ -8,11 +8,11 @@ use crate::sql::values;
 use crate::store::SWEEP_ROWS;
 use crate::tx::Tx;
 
-/// After how many seconds without a failure all are forgotten.
+/// After how many seconds without a failure all failures are forgotten.
 pub const FORGET_SECONDS: u32 = 3_600;
 
-/// How attempts of one kind are slowed down. The first `free` failures cost nothing; then each doubles the wait, from
-/// one second to `wait_seconds_max`.
+/// How attempts of one kind are slowed down. The first `free` failures have no consequence; each further one doubles
+/// the wait, from one second to `wait_seconds_max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lane {
     /// How many failures are free.
@@ -22,7 +22,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// How long the next attempt waits after so many failures.
+    /// Returns how many seconds the next attempt has to wait after this number of failures.
     fn wait_seconds(self, failures: i64) -> u32 {
         let beyond = failures.saturating_sub(self.free);
         if beyond <= 0 {
@@ -35,21 +35,20 @@ impl Lane {
 
 /// Failed attempts by key: an account, an address, both. See [`Tx::throttle`].
 ///
-/// An attempt counts as failed from its beginning, until it is taken back: of many that come at the same moment no more
-/// get through than of as many that come one after another. Only the digest of a key is kept, so that rows are small
-/// whatever is typed.
+/// An attempt counts as failed from its beginning until it is taken back, so that concurrent attempts have no advantage
+/// over successive ones. Only the digest of a key is stored, so that rows are small whatever is typed.
 pub struct Throttle<'a> {
     pub(crate) tx: &'a mut Tx,
 }
 
 impl Throttle<'_> {
-    /// Begins an attempt, and counts it as failed. `false`: it has to wait, and nothing was counted.
+    /// Begins an attempt, and counts it as failed. Returns `false` without counting if it has to wait.
     pub async fn take(&mut self, key: &str, lane: Lane, now: Timestamp) -> Result<bool, StoreError> {
         let digest = Digest::of(key.as_bytes());
         let row = self
             .tx
             .fetch_optional(
-                // An end further ahead than the longest wait was written by a clock that was wrong.
+                // An end later than the longest wait was written by a wrong clock.
                 "INSERT INTO throttle (digest, failures, failed_at, blocked_until) VALUES ($1, 1, $2, 0)
                  ON CONFLICT (digest) DO UPDATE SET
                      failures = CASE WHEN throttle.failed_at <= $2 - $3 THEN 1 ELSE throttle.failures + 1 END,
@@ -60,13 +59,13 @@ impl Throttle<'_> {
             )
             .await?;
         let Some(row) = row else { return Ok(false) };
-        // The row is ours until the commit.
+        // The row is locked until the commit.
         let until = after(now, lane.wait_seconds(row.int("failures")?));
         self.tx.execute("UPDATE throttle SET blocked_until = $2 WHERE digest = $1", values![digest, until]).await?;
         Ok(true)
     }
 
-    /// Takes one attempt back that turned out not to be a failure.
+    /// Takes back one attempt that turned out not to be a failure.
     pub async fn give_back(&mut self, key: &str) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -83,7 +82,7 @@ impl Throttle<'_> {
         Ok(())
     }
 
-    /// Whether an attempt would have to wait. Only [`Throttle::take`] decides: this is to spare it the writing.
+    /// Returns whether an attempt would have to wait. Only [`Throttle::take`] decides; this avoids its write.
     pub async fn is_blocked(&mut self, key: &str, lane: Lane, now: Timestamp) -> Result<bool, StoreError> {
         let row = self
             .tx
@@ -95,7 +94,7 @@ impl Throttle<'_> {
         Ok(row.is_some())
     }
 
-    /// Forgets keys whose last failure is long past, at most [`SWEEP_ROWS`] of them. Says how many.
+    /// Deletes keys whose last failure is long past, at most [`SWEEP_ROWS`] of them. Returns how many.
     pub async fn sweep(&mut self, now: Timestamp) -> Result<u64, StoreError> {
         self.tx
             .execute(

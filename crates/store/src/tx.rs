@@ -1,4 +1,4 @@
-//! One transaction, and the nouns it gives access to.
+//! A transaction, which gives access to the tables.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ pub(crate) enum Connection {
     Sqlite(Session<Sqlite>),
 }
 
-/// A transaction. What it wrote exists once [`Tx::commit`] has answered; dropping it undoes everything.
+/// A transaction. Its writes take effect when [`Tx::commit`] has returned; dropping it rolls them back.
 ///
-/// After an error nothing more can be done with it: on PostgreSQL every further statement fails. Drop it and deny.
+/// After an error it cannot be used any more: on PostgreSQL every further statement fails. Drop it and deny access.
 ///
 /// From [`crate::Store::begin`] it writes; from [`crate::Store::read`] it sees one snapshot and must not write.
 pub struct Tx {
@@ -34,24 +34,25 @@ pub struct Tx {
     pub(crate) fault: Fault,
     /// Whether a statement changed anything.
     pub(crate) wrote: bool,
-    /// The turn of strangers, if it is one of theirs.
+    /// The permit of strangers, if the transaction is for one.
     pub(crate) turn: Option<OwnedSemaphorePermit>,
 }
 
-/// What a statement of a transaction did to it.
+/// The effect of a failed statement on its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A row was there already, or missing. PostgreSQL undoes the whole transaction then, SQLite only the statement.
+    /// A row existed already, or was missing. PostgreSQL then rolls back the whole transaction, SQLite only the
+    /// statement.
     Conflict,
-    /// Nothing.
+    /// No statement has failed.
     None,
-    /// It failed for another reason. The database may have undone the transaction already, and a further statement would
-    /// be one by itself.
+    /// A statement failed for another reason. The database may have rolled the transaction back already; a further
+    /// statement would then be a transaction of its own.
     Other,
 }
 
 impl Tx {
-    /// Makes everything durable and visible, or nothing. Changes that a cache may hold are announced.
+    /// Commits everything or nothing, and announces changes of what may be cached.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         let changed = std::mem::take(&mut self.changed);
         let announces = !changed.is_empty();
@@ -70,7 +71,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Undoes everything, and waits until that is done.
+    /// Rolls everything back, and waits until that is done.
     pub async fn rollback(self) -> Result<(), StoreError> {
         match self.connection {
             Connection::Postgres(session) => session.rollback().await,
@@ -78,13 +79,13 @@ impl Tx {
         }
     }
 
-    /// Whether there is anything to commit.
+    /// Returns whether there is anything to commit.
     pub fn has_written(&self) -> bool {
         self.wrote
     }
 
-    /// That everything so far happened inside the transaction. PostgreSQL answers `COMMIT` with success where it has
-    /// undone everything, so it is not asked.
+    /// Checks that everything so far happened inside the transaction. This does not rely on `COMMIT`, which PostgreSQL
+    /// answers with success even if it has rolled everything back.
     fn check_usable(&self) -> Result<(), StoreError> {
         match (self.fault, &self.connection) {
             (Fault::None, _) | (Fault::Conflict, Connection::Sqlite(_)) => Ok(()),
@@ -92,7 +93,7 @@ impl Tx {
         }
     }
 
-    /// Notes what became of a statement.
+    /// Notes the outcome of a statement.
     fn noted<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         match &outcome {
             Ok(_) => {}
@@ -108,12 +109,12 @@ impl Tx {
         outcome
     }
 
-    /// Notes that caches holding this thing are stale once this is committed.
+    /// Notes that cached copies of this thing are stale after the commit.
     pub(crate) fn changed(&mut self, kind: ChangeKind, id: impl ToString) {
         self.changed.insert((kind, id.to_string()));
     }
 
-    /// Runs a statement and says how many rows it touched.
+    /// Runs a statement, and returns how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, values: Vec<Value>) -> Result<u64, StoreError> {
         self.check_usable()?;
         let outcome = match &mut self.connection {
@@ -130,12 +131,12 @@ impl Tx {
         self.noted(outcome)
     }
 
-    /// Runs a statement that touches one row or none, and says whether it did.
+    /// Runs a statement that changes at most one row, and returns whether it did.
     pub(crate) async fn execute_one(&mut self, sql: &'static str, values: Vec<Value>) -> Result<bool, StoreError> {
         Ok(self.execute(sql, values).await? > 0)
     }
 
-    /// Every row of an answer. The statement says how many at most.
+    /// Returns all rows of a query, which has to limit their number itself.
     pub(crate) async fn fetch_all(&mut self, sql: &'static str, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         self.check_usable()?;
         let outcome = match &mut self.connection {
@@ -153,7 +154,7 @@ impl Tx {
         self.noted(outcome)
     }
 
-    /// The only row, if there is one. The statement always runs to its end.
+    /// Returns the only row of a query, if there is one. The statement always runs to its end.
     pub(crate) async fn fetch_optional(
         &mut self,
         sql: &'static str,
@@ -182,17 +183,17 @@ macro_rules! nouns {
     };
 }
 nouns! {
-    /// What was asked of owners.
+    /// Requests for access.
     access_requests => access_requests::AccessRequests;
-    /// People's answers to single calls.
+    /// Approvals of single calls.
     approvals => approvals::Approvals;
-    /// Client assertions that were used.
+    /// Used client assertions.
     assertions => assertions::Assertions;
     /// The records.
     audit => audit::Audit;
     /// Signed-in browsers.
     browser_sessions => browser_sessions::BrowserSessions;
-    /// What is known of servers' tools.
+    /// The known tools of servers.
     catalogue => catalogue::Catalogue;
     /// OAuth clients.
     clients => clients::Clients;
@@ -200,13 +201,13 @@ nouns! {
     codes => codes::Codes;
     /// Secrets for upstreams, sealed.
     credentials => credentials::Credentials;
-    /// What users consented to.
+    /// Grants.
     grants => grants::Grants;
-    /// Who users are at identity providers.
+    /// Identities of users at identity providers.
     identities => identities::Identities;
     /// Signing keys, sealed.
     keys => keys::Keys;
-    /// Access that owners lent for a time.
+    /// Loans.
     loans => loans::Loans;
     /// Authorization requests that nobody has answered yet.
     pendings => pendings::Pendings;
@@ -222,15 +223,15 @@ nouns! {
     scim_tokens => scim_tokens::ScimTokens;
     /// Users of provisioning clients.
     scim_users => scim_resources::ScimUsers;
-    /// Servers that were handed over while running.
+    /// Servers that were added while running.
     servers => servers::Servers;
     /// Settings of this instance.
     settings => settings::Settings;
-    /// Links with which a first password is set.
+    /// Links for setting a first password.
     setup_links => setup_links::SetupLinks;
     /// Browsers that were sent to a provider.
     sign_ins => sign_ins::SignIns;
-    /// Declared pieces of work.
+    /// Tasks.
     tasks => tasks::Tasks;
     /// Failed attempts to log in.
     throttle => throttle::Throttle;

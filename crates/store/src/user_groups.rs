@@ -9,29 +9,29 @@ use crate::error::StoreError;
 use crate::sql::{Row, corrupt, values};
 use crate::tx::Tx;
 
-/// How a provider said that a user is in a group.
+/// How a provider put a user into a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupSource {
-    /// In the claims of the last sign-in.
+    /// By the claims of the last sign-in.
     Claims,
     /// By SCIM.
     Scim,
 }
 
-/// A user is in a group.
+/// The membership of a user in a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Membership {
     /// The user.
     pub user: UserId,
-    /// The provider that says so, by its name in the configuration.
+    /// The provider, by its name in the configuration.
     pub provider: String,
-    /// The group, as the policies call it.
+    /// The group's name in the policies.
     pub group: String,
-    /// How it says so.
+    /// How the provider put the user into the group.
     pub source: GroupSource,
 }
 
-/// Every membership, whichever way the provider told it.
+/// Selects memberships from both sources.
 macro_rules! memberships {
     ($of_claims:literal, $of_scim:literal) => {
         concat!(
@@ -52,7 +52,7 @@ pub struct UserGroups<'a> {
 }
 
 impl UserGroups<'_> {
-    /// Says in which groups the claims of a sign-in put a user, in place of those of the sign-in before. Whether anything
+    /// Replaces a user's groups from the previous sign-in by those in the claims of this one. Returns whether anything
     /// changed.
     pub async fn replace(
         &mut self,
@@ -60,7 +60,7 @@ impl UserGroups<'_> {
         provider: &str,
         groups: &BTreeSet<String>,
     ) -> Result<bool, StoreError> {
-        // Held until the commit: of two sign-ins at the same moment, the groups of one are kept and not of both.
+        // Locks the user until the commit, so that concurrent sign-ins do not mix their groups.
         self.tx.execute("UPDATE users SET epoch = epoch WHERE id = $1", values![user]).await?;
         let rows = self
             .tx
@@ -90,19 +90,19 @@ impl UserGroups<'_> {
         Ok(changed)
     }
 
-    /// The groups of a user.
+    /// Returns the groups of a user.
     pub async fn of_user(&mut self, user: UserId) -> Result<Vec<Membership>, StoreError> {
         let sql = memberships!(" WHERE user_id = $1", " WHERE scim_members.user_id = $1");
         self.tx.fetch_all(sql, values![user]).await?.iter().map(read).collect()
     }
 
-    /// The groups of everybody, for the directory that the policies ask.
+    /// Returns all memberships, for the directory that policies use.
     pub async fn all(&mut self) -> Result<Vec<Membership>, StoreError> {
         self.tx.fetch_all(memberships!("", ""), values![]).await?.iter().map(read).collect()
     }
 
-    /// Takes everybody out of the groups that claims of this provider put them into: the provider is not in the configuration
-    /// any more, or SCIM says it from now on.
+    /// Removes all memberships that come from claims of this provider, because it is not configured any more, or
+    /// because SCIM provides the groups from now on.
     pub async fn forget(&mut self, provider: &str) -> Result<u64, StoreError> {
         let rows = self
             .tx

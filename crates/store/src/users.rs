@@ -15,11 +15,11 @@ use crate::tx::Tx;
 pub struct User {
     /// The identifier.
     pub id: UserId,
-    /// The name to log in with. Unique, whatever the case of its letters.
+    /// The name to log in with. Unique, ignoring case.
     pub name: String,
     /// The hash of the password in PHC form; `None` until one is set.
     pub password: Option<String>,
-    /// The user's part in running the checkpoint.
+    /// The user's role in running the checkpoint.
     pub role: Role,
     /// Whether this user may do nothing at all.
     pub disabled: bool,
@@ -31,7 +31,7 @@ pub struct User {
 
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // A password's hash can be guessed against: it stays out of logs like the password.
+        // A password's hash allows guessing the password, so it stays out of logs too.
         f.debug_struct("User")
             .field("id", &self.id)
             .field("name", &self.name)
@@ -47,7 +47,7 @@ pub struct Users<'a> {
 }
 
 impl Users<'_> {
-    /// Adds a user. A name that exists is [`StoreError::Conflict`].
+    /// Adds a user. Fails with [`StoreError::Conflict`] if the name exists.
     pub async fn insert(&mut self, user: &User) -> Result<(), StoreError> {
         self.tx
             .execute(
@@ -69,24 +69,25 @@ impl Users<'_> {
         Ok(())
     }
 
-    /// The user of this identifier.
+    /// Returns the user of this identifier.
     pub async fn find(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
         self.tx.fetch_optional("SELECT * FROM users WHERE id = $1", values![id]).await?.map(read).transpose()
     }
 
-    /// The user of this name, whatever the case of its letters.
+    /// Returns the user of this name, ignoring case.
     pub async fn find_by_name(&mut self, name: &str) -> Result<Option<User>, StoreError> {
         let row = self.tx.fetch_optional("SELECT * FROM users WHERE name_folded = $1", values![folded(name)]).await?;
         row.map(read).transpose()
     }
 
-    /// Every user, by name.
+    /// Returns every user, sorted by name.
     pub async fn list(&mut self) -> Result<Vec<User>, StoreError> {
         self.tx.fetch_all("SELECT * FROM users ORDER BY name_folded", values![]).await?.into_iter().map(read).collect()
     }
 
-    /// Sets the hash of the password (PHC form). `false`: no such user, or one who was made for an identity at a provider and
-    /// signs in there only: a password would outlast their leaving.
+    /// Sets the hash of the password (PHC form). Returns `false` if there is no such user, or if the user was made for
+    /// an identity at a provider: such a user signs in only there, because a password would still work after the
+    /// provider removed them.
     pub async fn set_password(&mut self, id: UserId, phc: &str, now: Timestamp) -> Result<bool, StoreError> {
         let set = self
             .tx
@@ -102,16 +103,17 @@ impl Users<'_> {
         Ok(set)
     }
 
-    /// When the password was set. `None`: no password, or no such user.
+    /// Returns when the password was set. `None`: no password, or no such user.
     pub async fn password_set_at(&mut self, id: UserId) -> Result<Option<Timestamp>, StoreError> {
         let row = self.tx.fetch_optional("SELECT password_set_at FROM users WHERE id = $1", values![id]).await?;
         row.map_or(Ok(None), |row| row.time_opt("password_set_at"))
     }
 
-    /// Disables or enables a user. `false`: no such user, or the last owner who may sign in, who stays able to.
+    /// Disables or enables a user. Returns `false` if there is no such user, or if this is the last owner who may sign
+    /// in, who cannot be disabled.
     ///
-    /// No grant is revoked, but every grant's epoch grows: a token made before is dead also after the user is
-    /// enabled again. What was lent to a disabled user is not in force.
+    /// No grant is revoked, but every grant's epoch grows, so tokens made before stay invalid after the user is enabled
+    /// again. Loans to a disabled user are not in force.
     pub async fn set_disabled(&mut self, id: UserId, disabled: bool) -> Result<bool, StoreError> {
         self.hold_owners().await?;
         let set = self
@@ -132,8 +134,8 @@ impl Users<'_> {
         Ok(set)
     }
 
-    /// Forgets a user, whose name is free again: sessions and set-up links go, and records keep the identifier. `false`: no such
-    /// user, or the last owner who may sign in. End the user's grants first.
+    /// Deletes a user with sessions and setup links; the name is free again, and records keep the identifier. Returns
+    /// `false` if there is no such user, or if this is the last owner who may sign in. End the user's grants first.
     pub async fn remove(&mut self, id: UserId) -> Result<bool, StoreError> {
         self.hold_owners().await?;
         let removed = self
@@ -151,7 +153,8 @@ impl Users<'_> {
         Ok(removed)
     }
 
-    /// Gives a user another part. `false`: no such user, or the last owner who may sign in, who has to stay one.
+    /// Changes the role of a user. Returns `false` if there is no such user, or if this is the last owner who may sign
+    /// in.
     pub async fn set_role(&mut self, id: UserId, role: Role) -> Result<bool, StoreError> {
         self.hold_owners().await?;
         let set = self
@@ -168,14 +171,14 @@ impl Users<'_> {
         Ok(set)
     }
 
-    /// Makes every other transaction that changes an owner wait until this one ends. The statement after this one then
-    /// sees what the others did, also on PostgreSQL, where two statements that begin together do not see each other.
+    /// Locks all owners until this transaction ends. The next statement then sees what other transactions did to
+    /// owners, also on PostgreSQL, where two statements that begin together do not see each other's changes.
     async fn hold_owners(&mut self) -> Result<(), StoreError> {
         self.tx.execute("UPDATE counters SET value = value + 1 WHERE name = 'owners'", values![]).await?;
         Ok(())
     }
 
-    /// How many owners may log in.
+    /// Returns how many owners may log in.
     pub async fn owners_count(&mut self) -> Result<u64, StoreError> {
         let row = self
             .tx
@@ -185,7 +188,7 @@ impl Users<'_> {
     }
 }
 
-/// The form of a name that decides whether two are the same.
+/// Returns the form of a name by which two names are compared.
 fn folded(name: &str) -> String {
     name.to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! What forms offer to choose from: scopes, tools, classes, ends.
+//! The choices that forms offer: scopes, tools, classes, when a grant ends.
 
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::scope::{Scope, ScopeSet};
@@ -10,22 +10,22 @@ use crate::parameters::Parameters;
 use crate::sentence::Sentence;
 use crate::shown;
 
-/// One scope in words: what stands before and after the name in it.
+/// One scope in words: the parts of a sentence before and after a name.
 pub struct ScopeLine {
     /// The scope.
     pub value: String,
-    /// What stands before and after the name in its sentence.
+    /// The parts of the sentence before and after the name.
     pub words: (&'static str, &'static str),
     /// The name; empty where the sentence has no place for one.
     pub name: String,
-    /// It lets do what cannot be undone.
+    /// Whether it allows what cannot be undone.
     pub is_grave: bool,
     /// Whether its box is ticked at first.
     pub ticked: bool,
 }
 
 impl ScopeLine {
-    /// The lines of these scopes, what is least first: what cannot be undone stands last.
+    /// Returns the lines of these scopes, the least powerful first; scopes for what cannot be undone are last.
     pub fn of(language: Language, scopes: &ScopeSet) -> Vec<Self> {
         let mut lines: Vec<Self> = scopes.iter().map(|scope| Self::new(language, scope)).collect();
         let order = |line: &Self| match line.value.as_str() {
@@ -38,7 +38,7 @@ impl ScopeLine {
         lines
     }
 
-    /// One scope in words.
+    /// Puts one scope in words.
     pub fn new(language: Language, scope: &Scope) -> Self {
         let value = scope.as_str().to_owned();
         let (sentence, name) = match (value.as_str(), value.strip_prefix("tool:")) {
@@ -58,11 +58,11 @@ impl ScopeLine {
 pub struct ToolLine {
     /// The tool's name as a form carries it.
     pub key: String,
-    /// Its name, with nothing hidden.
+    /// The tool's name with invisible characters written out.
     pub name: String,
-    /// What it does, by its own words; untrusted text.
+    /// The server's own description of it; untrusted text.
     pub summary: String,
-    /// The classes, the proposed one chosen.
+    /// The classes; the proposed one is chosen.
     pub choices: Vec<ClassChoice>,
 }
 
@@ -77,7 +77,7 @@ pub struct ClassChoice {
 }
 
 impl ToolLine {
-    /// A tool with the class that its definition proposes.
+    /// Makes the line of a tool, with the class that its definition proposes.
     pub fn new(tool: &Tool) -> Self {
         let choice =
             |class: ToolClass, words| ClassChoice { value: class.as_str(), words, chosen: tool.proposed == class };
@@ -94,7 +94,7 @@ impl ToolLine {
     }
 }
 
-/// A tool's name as a form can carry it unchanged: ordinary names are themselves, other bytes are `%XX`.
+/// Encodes a tool's name so that a form carries it unchanged: ordinary characters stay, other bytes become `%XX`.
 pub fn tool_key(name: &str) -> String {
     Scope::tool(name).as_str().chars().skip("tool:".len()).collect()
 }
@@ -108,14 +108,14 @@ pub enum End {
     Hour,
     /// 30 days from now.
     Month,
-    /// When somebody ends it.
+    /// Only when somebody ends it.
     Never,
     /// A week from now.
     Week,
 }
 
 impl End {
-    /// In the order of the page.
+    /// All ends, in the order of the page.
     pub const ALL: [Self; 5] = [Self::Never, Self::Hour, Self::Day, Self::Week, Self::Month];
 
     /// The value in the form.
@@ -140,7 +140,7 @@ impl End {
         }
     }
 
-    /// Seconds from now.
+    /// Returns the seconds from now, or `None` if the grant never ends by itself.
     pub fn seconds(self) -> Option<u32> {
         match self {
             Self::Day => Some(24 * 60 * 60),
@@ -152,7 +152,7 @@ impl End {
     }
 }
 
-/// What a class of tools can do, in one word.
+/// Returns in one word what tools of a class can do.
 pub fn class_words(class: ToolClass) -> Sentence {
     match class {
         ToolClass::Destructive => Sentence::ClassDestructive,
@@ -161,7 +161,7 @@ pub fn class_words(class: ToolClass) -> Sentence {
     }
 }
 
-/// A task without tools: of all resources and prompts, if the box is ticked that says so.
+/// Returns a task without tools, which includes all resources and prompts if their box in the form is ticked.
 pub fn reads(form: &Parameters) -> TaskDefinition {
     let all = || if form.one("reads").is_some() { vec![ANY.to_owned()] } else { Vec::new() };
     TaskDefinition { resources: all(), prompts: all(), ..TaskDefinition::default() }

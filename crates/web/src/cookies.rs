@@ -1,9 +1,9 @@
-//! Our three cookies: the session, the browser that forms are made for, and the account that signed in here before.
+//! Our three cookies: the session, the browser that a form is made for, and the account that has signed in here before.
 //!
-//! On https they carry the `__Host-` prefix (PX-06), so that no other host, subdomain or plain-http page can set
-//! them. On loopback http there is no such protection: cookies know no ports (RFC 6265 §8.5), so a server at another port
-//! of the same name gets them. The port in the name only keeps two instances apart. There the session's cookie is set
-//! below its door, and is worth nothing without it (see [`crate::door`]).
+//! On https they carry the `__Host-` prefix (PX-06), so that no other host, subdomain or plain-http page can set them.
+//! On loopback http there is no such protection: cookies ignore ports (RFC 6265 §8.5), so a server at another port of
+//! the same host gets them too. The port in the cookie's name only keeps two instances apart. There, the session cookie
+//! is set for the path behind its door, and is useless without that door (see [`crate::door`]).
 
 use http::HeaderMap;
 use http::header::COOKIE;
@@ -23,11 +23,11 @@ pub struct Cookies {
     prefix: String,
 }
 
-/// For how many days a browser is remembered as one in which an account has signed in.
+/// How many days a browser is remembered as one in which an account has signed in.
 const KNOWN_DAYS: u32 = 180;
 
 impl Cookies {
-    /// Those of a site with these settings.
+    /// Makes the cookies of a site with these settings.
     pub fn new(settings: &SiteSettings) -> Self {
         let secure = settings.is_https();
         let port = settings.host().rsplit_once(':').map_or_else(|| "80".to_owned(), |(_, port)| port.to_owned());
@@ -37,42 +37,43 @@ impl Cookies {
         Self { session, browser, known, secure, prefix: settings.prefix().to_owned() }
     }
 
-    /// The cookie of a session that a request shows.
+    /// Returns the session token in a request's cookies.
     pub fn session(&self, headers: &HeaderMap) -> Option<SessionToken> {
         SessionToken::parse(only(headers, &self.session)?).ok()
     }
 
-    /// The browser that a request shows.
+    /// Returns the browser token in a request's cookies.
     pub fn browser(&self, headers: &HeaderMap) -> Option<CsrfToken> {
         CsrfToken::parse(only(headers, &self.browser)?).ok()
     }
 
-    /// What a request shows of an account that signed in here before; not opened yet.
+    /// Returns the sealed cookie that says that an account has signed in here before.
     pub fn known(&self, headers: &HeaderMap) -> Option<String> {
         only(headers, &self.known).map(str::to_owned)
     }
 
-    /// `Set-Cookie` for a browser in which an account has signed in.
+    /// Returns the `Set-Cookie` for a browser in which an account has signed in.
     pub fn set_known(&self, sealed: &str) -> String {
         self.set(&self.known, sealed, "/", &format!("; Max-Age={}", KNOWN_DAYS * 24 * 60 * 60))
     }
 
-    /// `Set-Cookie` for a session. It ends with the browser at the latest; the store ends it sooner.
+    /// Returns the `Set-Cookie` for a session. The cookie ends with the browser session; the store may end the session
+    /// before.
     pub fn set_session(&self, secret: &SessionSecret) -> String {
         self.set(&self.session, secret.cookie().expose(), &self.path(secret.door()), "")
     }
 
-    /// `Set-Cookie` that forgets the session, which on plain http is the one behind this door.
+    /// Returns the `Set-Cookie` that deletes the session cookie; on plain http, the one behind this door.
     pub fn clear_session(&self, door: Option<&DoorToken>) -> String {
         self.set(&self.session, "", &self.path(door), "; Max-Age=0")
     }
 
-    /// Below which path a browser shows the cookie of a session.
+    /// Returns the `Path` of the session cookie.
     fn path(&self, door: Option<&DoorToken>) -> String {
         door.map_or_else(|| "/".to_owned(), |door| behind_door(&self.prefix, door))
     }
 
-    /// `Set-Cookie` for a browser.
+    /// Returns the `Set-Cookie` for a browser.
     pub fn set_browser(&self, token: &CsrfToken) -> String {
         self.set(&self.browser, token.expose(), "/", "")
     }
@@ -122,7 +123,7 @@ mod tests {
             format!("__Host-sekisho={}; Path=/; HttpOnly; SameSite=Lax; Secure", https.cookie().expose())
         );
         assert!(cookies("https://sekisho.example").clear_session(https.door()).ends_with("; Secure; Max-Age=0"));
-        // ATK-142: below the door, where no server at another port gets it.
+        // ATK-142: behind the door, so that no server at another port gets it.
         for (base_url, prefix) in [("http://localhost:8420", ""), ("http://localhost:8420/t", "/t")] {
             let loopback = secret(base_url);
             let (value, door) = (loopback.cookie().expose(), loopback.door().unwrap().expose());
@@ -135,7 +136,7 @@ mod tests {
         }
     }
 
-    /// ATK-81: a second cookie of the same name, tossed in by another host, makes both worthless.
+    /// ATK-81: if another host sets a second cookie of the same name, neither of them counts.
     #[test]
     fn a_cookie_that_occurs_twice_counts_as_none() {
         let cookies = cookies("http://localhost:8420");

@@ -1,17 +1,18 @@
-//! Doors: on plain http the pages of a session lie behind a path that no other server knows.
+//! Doors: on plain http, the pages of a session are at a secret path that no other server knows.
 //!
-//! Cookies know no ports (RFC 6265 §8.5): on `http://localhost:8420` a browser shows our cookies to whatever answers at
-//! another port of that name, which could replay them. So a session has two parts there: the cookie, and a door that stands
-//! in the path of every page of the session, as in `/~DOOR/records`. The cookie is set for that path only, so a browser does
-//! not show it elsewhere; and the session is kept under the digest of both, so neither part is worth anything alone.
+//! Cookies ignore ports (RFC 6265 §8.5): a browser sends our cookies for `http://localhost:8420` also to servers at
+//! other ports of that host, which could replay them. So there a session has two parts: the cookie, and a door, which
+//! is part of the path of every page of the session, as in `/~DOOR/records`. The cookie is set for that path only, so a
+//! browser sends it nowhere else; and the session is stored under the digest of both, so neither part is of use alone.
 //!
-//! Links that are told to others, such as `/oauth/authorize` or `/approvals/{id}`, have no door. The pages that answer them
-//! carry a small script that finds the door in the storage of this origin, which knows ports, and goes through it. Without
-//! script the person signs in once more. Where nobody is signed in behind a door, `#~DOOR` behind the address tells the
-//! script to forget it, so that it never goes in circles. On https there are no doors: the cookies are `__Host-` cookies.
+//! Links that are given to others, such as `/oauth/authorize` or `/approvals/{id}`, have no door. The pages that answer
+//! them carry a small script that finds the door in the storage of this origin, which does respect ports, and continues
+//! behind it. Without scripts, the person signs in once more. If nobody is signed in behind a door any more, `#~DOOR`
+//! at the end of the address tells the script to forget it, so that it never goes in circles. On https there are no
+//! doors: the cookies are `__Host-` cookies.
 //!
-//! INVARIANT: a door is told to nobody but the browser that signed in: it stands in no log, record, document or link to
-//! elsewhere, and pages send no referrer.
+//! INVARIANT: only the browser that signed in learns a door: it is in no log, record, document or link to elsewhere,
+//! and pages send no referrer.
 
 use std::sync::Arc;
 
@@ -48,8 +49,8 @@ pub async fn enter(site: Arc<Site>, people: Router, request: Request) -> Respons
     parts.extensions.insert(door.clone());
     let visit = Visit::read(&parts, &site);
     let is_form = !matches!(parts.method, Method::GET | Method::HEAD);
-    // A page of another site does not know the door of this browser's session, so it could only lead into a session of its
-    // own. Where forms come from is checked by each page.
+    // A page of another site does not know the door of this browser's session, so it could only lead into a session of
+    // its own. Each page checks where forms come from.
     let is_open = match is_signed_in(&site, &visit).await {
         Ok(signed_in) => signed_in && (is_form || !is_led_here(&parts.headers)),
         Err(error) => return error::page(&site, &visit, &PageError::from(error)),
@@ -70,7 +71,7 @@ pub async fn enter(site: Arc<Site>, people: Router, request: Request) -> Respons
     }
 }
 
-/// The door in a path, and the path behind it, without the path of the issuer identifier.
+/// Splits a path into the door and the path behind it, without the path of the issuer identifier.
 fn through(settings: &SiteSettings, uri: &Uri) -> Option<(DoorToken, Uri)> {
     if settings.is_https() {
         return None;
@@ -87,12 +88,13 @@ async fn is_signed_in(site: &Site, visit: &Visit) -> Result<bool, StoreError> {
     Ok(session::current(&mut tx, visit).await?.is_some())
 }
 
-/// Whether a browser says that a page of another site, or of another port of this name, led it here (Fetch Metadata).
+/// Returns whether the browser says that a page of another site, or of another port of this host, led here (Fetch
+/// Metadata).
 fn is_led_here(headers: &HeaderMap) -> bool {
     headers.get_all("sec-fetch-site").iter().any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
 }
 
-/// What is told at an address that leads nowhere: a page to a browser, a line to a program.
+/// Answers an unknown address: a browser gets a page, a program gets one line.
 fn nothing_here(site: &Site, visit: &Visit, headers: &HeaderMap) -> Response {
     let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepts.into_iter().any(|value| value.contains("text/html")) {
@@ -110,7 +112,7 @@ mod tests {
     use super::through;
     use crate::settings::SiteSettings;
 
-    /// ATK-142: one spelling of a door, in one place of the path, and none on https.
+    /// ATK-142: a door has one spelling and one place in the path, and none exists on https.
     #[test]
     fn a_door_is_read_where_it_stands() {
         let door = DoorToken::generate(&SeededEntropy::default());

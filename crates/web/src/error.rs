@@ -1,6 +1,6 @@
-//! Errors that concern people, as pages.
+//! Errors shown to people, as pages.
 //!
-//! What is our own fault is logged in full and answered with the request's name and nothing else.
+//! Our own faults are logged in full; the page shows only the identifier of the request.
 
 use askama::Template;
 use axum::response::Response;
@@ -15,13 +15,13 @@ use crate::session::Session;
 use crate::site::Site;
 use crate::visit::Visit;
 
-/// What is our fault, with its source.
+/// A fault of ours, with its source.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The same request may succeed a moment later.
+    /// Too many requests wanted the same row; the same request may succeed a moment later.
     #[error("too many requests met at one row")]
     Contended,
-    /// Something of ours failed.
+    /// Another part of ours failed.
     #[error(transparent)]
     Internal(Box<dyn std::error::Error + Send + Sync>),
     /// The store failed.
@@ -30,12 +30,12 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// A failure of ours.
+    /// Makes a fault of an error.
     pub fn internal(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Internal(Box::new(error))
     }
 
-    /// Logs the fault, and says with which status it is answered: 503 where the same request may succeed later.
+    /// Logs the fault, and returns the status of the answer: 503 if the same request may succeed later.
     pub fn status(&self, visit: &Visit) -> StatusCode {
         let error: &dyn std::error::Error = self;
         tracing::error!(request = %visit.request, error, "a request failed");
@@ -50,7 +50,7 @@ impl Fault {
 /// Why a page of a signed-in person cannot be shown, or nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// What the form is about has ended.
+    /// The subject of the form, such as a grant, has ended.
     #[error("what the form is about has ended")]
     Ended,
     /// The form did not come from this browser's page, or what it showed has changed.
@@ -73,7 +73,7 @@ pub enum PageError {
     /// The person has to sign in first.
     #[error("nobody is signed in")]
     SignIn(Place),
-    /// Our fault.
+    /// We failed.
     #[error(transparent)]
     Internal(#[from] Fault),
 }
@@ -84,7 +84,7 @@ impl From<StoreError> for PageError {
     }
 }
 
-/// Something went wrong, and there is nowhere to send the person.
+/// The page for an error after which the person cannot be sent anywhere else.
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage {
@@ -94,34 +94,34 @@ struct ErrorPage {
     hint: Sentence,
 }
 
-/// At an address that leads nowhere: what is here.
+/// The page for an unknown address, which tells what is here.
 #[derive(Template)]
 #[template(path = "nothing.html")]
 struct NothingPage {
     chrome: Chrome,
-    /// Where the servers are.
+    /// The URL pattern of the servers.
     calls: String,
 }
 
-/// One thing to tell a person.
+/// A message for a person.
 #[derive(Debug)]
 pub struct Telling {
     /// The status of the page.
     pub status: StatusCode,
     /// What happened.
     pub what: Sentence,
-    /// A name in it, if it has a place for one.
+    /// The name to insert into `what`; empty if it has no place for one.
     pub detail: String,
     /// What to do.
     pub hint: Sentence,
 }
 
-/// What happened, and what to do.
+/// Makes a message without a name.
 pub fn tell(status: StatusCode, what: Sentence, hint: Sentence) -> Telling {
     Telling { status, what, detail: String::new(), hint }
 }
 
-/// The same for a fault of ours, which is logged.
+/// Logs a fault of ours, and makes the message about it.
 pub fn tell_fault(fault: &Fault, visit: &Visit) -> Telling {
     let status = fault.status(visit);
     let what =
@@ -129,7 +129,7 @@ pub fn tell_fault(fault: &Fault, visit: &Visit) -> Telling {
     tell(status, what, Sentence::HintTellOperator)
 }
 
-/// The page that tells it.
+/// Returns the page with a message.
 pub fn told(site: &Site, visit: &Visit, telling: Telling) -> Response {
     told_in(Chrome::new(site, visit), site, visit, telling)
 }
@@ -144,7 +144,7 @@ fn told_in(chrome: Chrome, site: &Site, visit: &Visit, telling: Telling) -> Resp
     response
 }
 
-/// The answer to a signed-in person whose page cannot be shown.
+/// Answers a request whose page cannot be shown.
 pub fn page(site: &Site, visit: &Visit, error: &PageError) -> Response {
     let nothing = tell(StatusCode::NOT_FOUND, Sentence::ErrorNotYours, Sentence::HintOtherAccount);
     let telling = match error {
@@ -162,7 +162,7 @@ pub fn page(site: &Site, visit: &Visit, error: &PageError) -> Response {
     told(site, visit, telling)
 }
 
-/// An address that leads nowhere.
+/// Answers a browser's request for an unknown address.
 pub(crate) fn nothing_here(site: &Site, visit: &Visit) -> Response {
     let page = NothingPage { chrome: Chrome::new(site, visit), calls: site.settings.url("/mcp/NAME") };
     frame::page(visit, site, StatusCode::NOT_FOUND, &page, "")

@@ -1,4 +1,4 @@
-//! The frame of every page: what stands around its content, and the headers under which all are sent.
+//! The frame of every page: the parts around its content, and the headers that all pages are sent with.
 
 use std::sync::Arc;
 
@@ -28,21 +28,21 @@ pub struct Chrome {
     pub language: Language,
     /// The path of the style sheet.
     pub stylesheet: String,
-    /// Before the path of every link: the path of the issuer identifier, and the door.
+    /// The prefix of every link: the path of the issuer identifier, and the door.
     pub prefix: String,
-    /// The first page.
+    /// The path of the home page.
     pub home: String,
     /// The path of the issuer identifier.
     pub base: String,
-    /// On a page behind a door, that door; for the script.
+    /// The door, on a page behind one; for the script.
     pub door: Option<String>,
-    /// On a page before the doors, what lies behind one; for the script.
+    /// The path to open behind a door, on a page without one; for the script.
     pub entry: Option<String>,
     /// The script.
     pub script: &'static str,
     /// Host and port of the checkpoint.
     pub host: String,
-    /// The name of the request.
+    /// The identifier of the request.
     pub request: String,
     /// Who is signed in.
     pub who: Option<Who>,
@@ -52,14 +52,14 @@ pub struct Chrome {
 pub struct Who {
     /// The user's name.
     pub name: String,
-    /// The value of the form that signs out.
+    /// The CSRF token of that form.
     pub csrf: String,
     /// The page to come back to after signing out.
     pub request: Option<String>,
 }
 
 impl Chrome {
-    /// The frame of a page for somebody who is not signed in.
+    /// Makes the frame of a page for somebody who is not signed in.
     pub fn new(site: &Site, visit: &Visit) -> Self {
         let base = site.settings.prefix().to_owned();
         Self {
@@ -77,26 +77,26 @@ impl Chrome {
         }
     }
 
-    /// The same, saying who is signed in. With a request, the way out leads back to it.
+    /// Adds who is signed in. With a `request`, signing out leads back to its page.
     pub fn with(mut self, visit: &Visit, session: &Session, request: Option<String>) -> Self {
         let csrf = form_token(visit, Some(session), FormKind::Logout, "").expose().to_owned();
         self.who = Some(Who { name: session.user.name.clone(), csrf, request });
         self
     }
 
-    /// A sentence in the language of the page.
+    /// Returns a sentence in the language of the page.
     pub fn say(&self, sentence: impl std::borrow::Borrow<Sentence>) -> &'static str {
         self.language.say(*sentence.borrow())
     }
 
-    /// What stands before and after the place of a name in a sentence.
+    /// Returns the parts of a sentence before and after the place of a name.
     pub fn around(&self, sentence: impl std::borrow::Borrow<Sentence>) -> (&'static str, &'static str) {
         self.language.around(*sentence.borrow())
     }
 }
 
-/// A page as a response. `form_targets`: where a form on it may lead beyond this site, for browsers hold
-/// `form-action` against the redirect after a form, too.
+/// Makes a response of a page. `form_targets`: other sites that a form on it may lead to, because browsers apply
+/// `form-action` also to the redirect after a form.
 pub fn page(visit: &Visit, site: &Site, status: StatusCode, template: &impl Template, form_targets: &str) -> Response {
     let script = if visit.door.is_some() { site.script_policy.as_str() } else { "" };
     let mut response = written(visit, site, template);
@@ -107,7 +107,7 @@ pub fn page(visit: &Visit, site: &Site, status: StatusCode, template: &impl Temp
     response
 }
 
-/// A page before the doors: the script on it may lead through one.
+/// Makes a response of a page without a door, whose script may continue behind one.
 pub fn entry_page(visit: &Visit, site: &Site, template: &impl Template, form_targets: &str) -> Response {
     let script = if site.settings.is_https() { "" } else { site.script_policy.as_str() };
     let mut response = written(visit, site, template);
@@ -134,7 +134,7 @@ fn written(visit: &Visit, site: &Site, template: &impl Template) -> Response {
     response
 }
 
-/// The headers of every page and redirect (PX-05, ATK-08, ATK-09, ATK-50).
+/// Sets the security headers of every page and redirect (PX-05, ATK-08, ATK-09, ATK-50).
 fn protect(headers: &mut HeaderMap, script: &str, form_targets: &str) {
     let policy = format!(
         "default-src 'none'; {script}style-src 'self'; img-src 'self' data:; form-action 'self'{form_targets}; \
@@ -149,13 +149,13 @@ fn protect(headers: &mut HeaderMap, script: &str, form_targets: &str) {
 }
 
 fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // What is put here is ours or visible ASCII; a value that no header can hold would only be left out.
+    // All values are our own or visible ASCII, so none should be left out here.
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
-/// A 303 to somewhere: after a form never a status that repeats the form (ATK-08).
+/// Redirects with a 303, because other statuses could make the browser send a form again (ATK-08).
 pub fn see_other(to: &str) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     put(response.headers_mut(), LOCATION, to);
@@ -163,7 +163,7 @@ pub fn see_other(to: &str) -> Response {
     response
 }
 
-/// A 303 to a path of ours.
+/// Redirects to a path of ours.
 pub fn go(site: &Site, visit: &Visit, path: &str) -> Response {
     see_other(&visit.path(site, path))
 }
@@ -178,18 +178,18 @@ pub(crate) fn before_door(site: &Site, door: &DoorToken, path: &str) -> Response
 pub struct SignedIn {
     /// The session.
     pub session: SessionSecret,
-    /// That this account signed in here; sealed.
+    /// The sealed note that this account signed in here.
     pub known: String,
 }
 
-/// A 303 to a path of ours, with the browser signed in.
+/// Redirects to a path of ours, and signs the browser in.
 pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
     let mut response = see_other(&visit::path(site, signed_in.session.door(), path));
-    // The door that the browser came through has no session behind it any more.
+    // Deletes the cookie of the old session behind the door that the browser came through.
     let old = visit.door.as_ref().map(|door| site.cookies.clear_session(Some(door)));
     let new = [site.cookies.set_session(&signed_in.session), site.cookies.set_known(&signed_in.known)];
     for cookie in old.into_iter().chain(new) {
-        // Made of our own names and of base64, so that a header can hold it.
+        // The cookie consists of our own names and base64, so it is a valid header value.
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(SET_COOKIE, value);
         }
@@ -197,7 +197,7 @@ pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -
     response
 }
 
-/// A 303 to a path of ours, with the browser signed out.
+/// Redirects to a path of ours, and signs the browser out.
 pub fn signed_out(site: &Site, visit: &Visit, path: &str) -> Response {
     let mut response = match &visit.door {
         Some(door) => before_door(site, door, path),
@@ -207,7 +207,7 @@ pub fn signed_out(site: &Site, visit: &Visit, path: &str) -> Response {
     response
 }
 
-/// `GET /assets/{name}`: the style sheet, under its one name.
+/// `GET /assets/{name}`: serves the style sheet, under its current name only.
 pub async fn asset(State(site): State<Arc<Site>>, Path(name): Path<String>) -> Response {
     if name != site.style_name {
         return StatusCode::NOT_FOUND.into_response();

@@ -15,7 +15,7 @@ impl Language {
     /// The tags of `ui_locales_supported` (RFC 8414 §2).
     pub const TAGS: [&'static str; 2] = ["en", "ja"];
 
-    /// The best language for an `Accept-Language` header (RFC 9110 §12.5.4); English where nothing fits.
+    /// Returns the best language for an `Accept-Language` header (RFC 9110 §12.5.4), or English if none fits.
     pub fn accepted(header: Option<&str>) -> Self {
         let mut best = (0.0_f32, Self::English);
         for range in header.unwrap_or_default().split(',').take(32) {
@@ -43,7 +43,7 @@ impl Language {
         }
     }
 
-    /// The sentence in this language.
+    /// Returns the sentence in this language.
     pub fn say(self, sentence: Sentence) -> &'static str {
         let (english, japanese) = sentence.row();
         match self {
@@ -52,7 +52,7 @@ impl Language {
         }
     }
 
-    /// What stands before and after the place of a name.
+    /// Returns the parts of a sentence before and after the place of a name.
     pub fn around(self, sentence: Sentence) -> (&'static str, &'static str) {
         let text = self.say(sentence);
         text.split_once("{}").unwrap_or((text, ""))

@@ -1,4 +1,4 @@
-//! The page kit: what every page for people is made with, whichever surface shows it.
+//! The page kit: the parts that all pages for people are made with, whichever surface shows them.
 //!
 //! A request is read as a [`Visit`] (its only `now`, its name, its language, its browser), a page is written inside the
 //! [`frame`], and an error that concerns people becomes a page in [`error`]. Here are browser [`session`]s and the values

@@ -1,4 +1,4 @@
-//! Parameters of queries and forms (RFC 6749 appendix B), read in the one way in which they can be read.
+//! Parameters of queries and forms (RFC 6749 appendix B), read strictly: ambiguous input is an error.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 
-/// The most bytes of a form or a JSON body, in bytes. The largest honest one is the owner's first consent.
+/// The longest form or JSON body, in bytes. The largest honest one is the owner's first consent.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// How long a body may take to arrive (ATK-91).
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Decoded parameters in the order in which they came.
+/// Decoded parameters in the order in which they were sent.
 #[derive(Debug, Clone, Default)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -27,22 +27,22 @@ pub enum ParametersError {
     /// Percent-encoding that is not UTF-8.
     #[error("the parameters are not well-formed percent-encoded UTF-8")]
     Encoding,
-    /// Another media type.
+    /// The media type is not that of a form.
     #[error("the body must be `application/x-www-form-urlencoded`")]
     MediaType,
-    /// A form with a query in its URL.
+    /// The URL of a form has a query.
     #[error("a POST takes its parameters from the body: its URL must not have a query")]
     Query,
-    /// More parameters than a form has.
+    /// There are more parameters than any form has.
     #[error("there are more than {} parameters", Parameters::LEN_MAX)]
     TooMany,
 }
 
 impl Parameters {
-    /// How many parameters one request may have: a first consent has two for each tool.
+    /// The most parameters in one request: a first consent has two for each tool.
     const LEN_MAX: usize = 2048;
 
-    /// Reads `application/x-www-form-urlencoded` text, strictly: what two readers could read differently is an
+    /// Reads `application/x-www-form-urlencoded` text strictly: input that two readers could read differently is an
     /// error (ATK-05).
     pub fn read(text: &str) -> Result<Self, ParametersError> {
         let mut all = Vec::new();
@@ -62,12 +62,12 @@ impl Parameters {
         self.all(name).next()
     }
 
-    /// Every value that is not empty of a parameter that may be repeated.
+    /// Returns every non-empty value of a parameter that may be repeated.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(found, value)| found == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter that occurs twice although it is not one of `may_repeat` (RFC 6749 §3.1, ATK-05).
+    /// Returns a parameter that occurs twice and is not one of `may_repeat` (RFC 6749 §3.1, ATK-05).
     pub fn repeated(&self, may_repeat: &[&str]) -> Option<&str> {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
@@ -105,7 +105,7 @@ fn hex(digit: u8) -> Option<u8> {
 /// The body of a form, and the header that may hold a client's credentials.
 #[derive(Debug)]
 pub struct Form {
-    /// What was posted, if it can be read.
+    /// The posted parameters, if they can be read.
     pub parameters: Result<Parameters, ParametersError>,
     /// Every `Authorization` header.
     pub authorization: Vec<HeaderValue>,
@@ -134,7 +134,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     }
 }
 
-/// A body that arrives in time and is not larger than this; `None` for any other.
+/// Reads a body, or returns `None` if it does not arrive in time or is longer than `bytes_max`.
 pub async fn whole_body(body: Body, bytes_max: usize) -> Option<Bytes> {
     tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, bytes_max)).await.ok()?.ok()
 }
@@ -148,7 +148,7 @@ fn is_form(headers: &HeaderMap) -> bool {
 mod tests {
     use super::{Parameters, ParametersError};
 
-    /// ATK-05: a repetition is found wherever it stands, also when one of the two is empty.
+    /// ATK-05: a repeated parameter is found in any position, also if one of the two is empty.
     #[test]
     fn a_repeated_parameter_is_found() {
         let found = |text: &str| Parameters::read(text).unwrap().repeated(&["resource"]).map(str::to_owned);

@@ -1,21 +1,21 @@
-//! Pages of ours for which a person has to sign in, and to which the person then comes back.
+//! Pages that a person has to sign in for, and is sent back to afterwards.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, RequestId, TaskId};
 
-/// A page that is named by the identifier of what it is about, whose prefix says which page it is.
+/// A page, named by the identifier of its subject; the identifier's prefix says which kind of page it is.
 ///
 /// INVARIANT: this is all that a login or logout takes from outside to go somewhere: no path and no URL is, so
 /// a browser is sent to one of these six kinds of path and to nothing else (ATK-04).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// What was asked of an owner.
+    /// A request for access, for an owner to answer.
     Access(AccessRequestId),
-    /// A call that waits for an answer.
+    /// A call that waits for approval.
     Approval(ApprovalId),
-    /// A client that asks to be let in.
+    /// A client that asks for consent.
     Consent(PendingId),
     /// A grant.
     Grant(GrantId),
@@ -25,13 +25,13 @@ pub enum Place {
     Task(TaskId),
 }
 
-/// A text that names no page.
+/// The error for a text that names no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the identifier of an approval, a call, a grant, a request or a task")]
 pub struct PlaceError;
 
 impl Place {
-    /// The path of the page, without the prefix of the site.
+    /// Returns the path of the page, without the prefix of the site.
     pub fn path(self) -> String {
         match self {
             Self::Access(id) => format!("/access/{id}"),
@@ -43,7 +43,7 @@ impl Place {
         }
     }
 
-    /// The path of the login that leads back.
+    /// Returns the path of the login that leads back to this page.
     pub fn login(self) -> String {
         format!("/login?request={self}")
     }
@@ -85,7 +85,7 @@ mod tests {
 
     use super::Place;
 
-    /// ATK-04: what is not one of our identifiers leads nowhere, and what is leads to its own page.
+    /// ATK-04: each of our identifiers leads to its own page, and any other text leads nowhere.
     #[test]
     fn only_our_own_pages_have_a_name() {
         let (now, entropy) = (ManualClock::default().now(), SeededEntropy::default());

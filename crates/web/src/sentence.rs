@@ -1,4 +1,4 @@
-//! A table, and so longer than other files: every sentence of the pages, in every language they speak.
+//! A table of every sentence of the pages in every language, and therefore longer than other files.
 //!
 //! To add a sentence, add a row; a row without both languages does not compile, and a test refuses an empty
 //! one. `{}` marks where a name goes; both languages must hold it equally often.
@@ -12,11 +12,11 @@ macro_rules! sentences {
         }
 
         impl Sentence {
-            /// All of them, for the test of the table.
+            /// All sentences, for the test of the table.
             #[cfg(test)]
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// In English and in Japanese.
+            /// Returns the sentence in English and in Japanese.
             pub fn row(self) -> (&'static str, &'static str) {
                 match self {
                     $(Self::$name => ($english, $japanese),)*
@@ -295,7 +295,7 @@ sentences! {
     ApprovalNote: "Your yes is for this call with these arguments. It works once.", "承認は、この引数によるこの呼び出し一回だけに有効です。";
     ApprovalCheck: "Decline if you did not expect this.", "心当たりがなければ承認しないでください。";
 
-    // Asking for what one may not do, and lending it.
+    // Asking for access that one does not have, and lending it.
     AccessTitle: "Ask for access?", "アクセスを依頼しますか？";
     AccessLead: "{} wanted to use this tool in your name. Either you may not use it, or there is no such tool. An owner can lend it to you for a while.",
         "{} があなたの代理でこのツールを使おうとしましたが、あなたに権限がないか、そのようなツールがありません。所有者に一時的な貸与を依頼できます。";
@@ -416,7 +416,7 @@ sentences! {
     ProblemResource: "The task names a resource in a form in which none can be read.", "作業が、読み取れない形でリソースを指定しています。";
     ProblemNothing: "Choose what to add.", "加えるものを選んでください。";
 
-    // Between here and the application.
+    // The page before returning to the application.
     ReturnTitle: "One more step", "あと一歩です";
     ReturnApproved: "You allowed the access. Continue to the application to finish.", "許可しました。アプリケーションに戻って完了してください。";
     ReturnDenied: "You denied the access. The application is told when you continue.", "拒否しました。続けるとアプリケーションに伝えられます。";
@@ -424,7 +424,7 @@ sentences! {
         "アプリケーションの要求には応じられません。その旨を伝えるか、このページを閉じてください。";
     ReturnLink: "Continue to {}", "{} へ進む";
 
-    // What can go wrong before a page.
+    // Errors before a page can be shown.
     ErrorTitle: "This cannot continue", "続行できません";
     ErrorClientUnknown: "The application is not known here.", "このアプリケーションは登録されていません。";
     ErrorClientDisabled: "This application has been shut out by the operator.", "このアプリケーションは管理者によって停止されています。";
@@ -459,7 +459,7 @@ mod tests {
     use super::Sentence;
     use crate::language::Language;
 
-    /// Product §6: every sentence stands in both languages, and a name has its place in both.
+    /// Product §6: every sentence exists in both languages, with a place for a name in both or in neither.
     #[test]
     fn the_table_of_sentences_is_complete() {
         for sentence in Sentence::ALL {

@@ -1,4 +1,4 @@
-//! Signed-in browsers, and the values that tie a form to the browser and the request it was made for.
+//! Signed-in browsers, and the tokens that tie a form to the browser and the request it was made for.
 
 use aws_lc_rs::hmac;
 use sekisho_protocol::digest::Digest;
@@ -14,17 +14,17 @@ use crate::visit::{Source, Visit};
 /// A signed-in browser and whose it is.
 #[derive(Debug)]
 pub struct Session {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// The session as it is kept.
+    /// The session as it is stored.
     pub row: BrowserSession,
 }
 
-/// Who is signed in, if anybody.
+/// Returns the session of a visit, if somebody is signed in.
 pub async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, StoreError> {
     let Some(secret) = &visit.session else { return Ok(None) };
     let Some(row) = tx.browser_sessions().find(&secret.digest(), visit.now).await? else { return Ok(None) };
-    // A session from the future means that the clock was set back: it is not revived (ATK-99).
+    // A session from the future means that the clock was set back: it does not count (ATK-99).
     if row.created_at > after(visit.now, 60) {
         return Ok(None);
     }
@@ -45,7 +45,7 @@ pub async fn begin(site: &Site, visit: &Visit) -> Result<Tx, StoreError> {
     if signed_in { site.store.begin().await } else { site.store.begin_for_stranger().await }
 }
 
-/// Signs a browser in under a new name, whatever name it had before (ATK-10: no fixation).
+/// Signs a browser in with a new session, which replaces any session that it had before (ATK-10: no fixation).
 pub async fn open(site: &Site, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SessionSecret, StoreError> {
     let secret = SessionSecret::generate(&site.settings, &*site.entropy);
     let row = BrowserSession {
@@ -68,15 +68,15 @@ pub async fn open(site: &Site, tx: &mut Tx, visit: &Visit, user: UserId) -> Resu
 pub enum FormKind {
     /// Accept tools that are held back.
     AcceptTools,
-    /// Lend or refuse what is asked for.
+    /// Lend or refuse access that was asked for.
     AnswerAccess,
     /// Approve or decline one call.
     Approval,
-    /// Ask an owner.
+    /// Ask an owner for access.
     AskAccess,
     /// Begin a task.
     BeginTask,
-    /// Continue or cancel, before signing in.
+    /// Continue or cancel a client's request, before signing in.
     Client,
     /// End every grant.
     EndAllGrants,
@@ -84,23 +84,23 @@ pub enum FormKind {
     EndGrant,
     /// End a task.
     FinishTask,
-    /// Approve or deny.
+    /// Approve or deny what a client asks for.
     Grant,
     /// Sign in.
     Login,
     /// Sign out.
     Logout,
-    /// Choose another password.
+    /// Change the password.
     Password,
-    /// Go on without the task that is over.
+    /// Continue without a task after it ended.
     ResumeTask,
-    /// Choose a password.
+    /// Choose a password by a setup link.
     Setup,
     /// Show the arguments of a recorded call.
     ShowArguments,
-    /// Take back what was lent.
+    /// Revoke a loan.
     TakeBack,
-    /// Give a task more room.
+    /// Widen a task.
     WidenTask,
 }
 
@@ -129,9 +129,8 @@ impl FormKind {
     }
 }
 
-/// The hidden value of a form: a keyed digest over this browser's cookie, this session, this kind of form and the
-/// very thing it is about (PX-04: double submit, not a look-up). A stolen one works in no other browser,
-/// session, form or request.
+/// Returns the hidden token of a form: a keyed digest over the browser's cookie, the session, the kind of form and its
+/// subject (PX-04: double submit, not a look-up). A stolen token works in no other browser, session, form or request.
 pub fn form_token(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str) -> CsrfToken {
     let browser = visit.browser.token().expose().as_bytes();
     let key = match session {
@@ -147,13 +146,14 @@ pub fn form_token(visit: &Visit, session: Option<&Session>, kind: FormKind, abou
     CsrfToken::from_key(bytes)
 }
 
-/// Whether a form came from this browser, this session and a page of ours made for exactly this (ATK-10).
+/// Returns whether a form came from this browser, this session and a page of ours made for exactly this subject
+/// (ATK-10).
 pub fn is_ours(visit: &Visit, session: Option<&Session>, kind: FormKind, about: &str, shown: Option<&str>) -> bool {
     let expected = form_token(visit, session, kind, about);
     visit.source == Source::Ours && shown.is_some_and(|shown| CsrfToken::from_outside(shown) == expected)
 }
 
-/// Whether the person proved who they are since `moment`.
+/// Returns whether the person signed in at or after `moment`.
 pub fn is_fresh(session: &Session, moment: Timestamp) -> bool {
     session.row.authenticated_at >= moment
 }

@@ -1,4 +1,4 @@
-//! How what comes from outside is shown: names of clients, servers and tools, JSON, moments.
+//! How text from outside is shown: names of clients, servers and tools, JSON, points in time.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::site::Site;
 pub struct ClientLine {
     /// Its name, as it may be shown.
     pub name: String,
-    /// It registered itself; nobody has checked its name.
+    /// Whether nobody has checked its name, for example because it registered itself.
     pub unverified: bool,
     /// The host whose document vouches for it (AS-35).
     pub host: Option<String>,
@@ -41,7 +41,7 @@ pub async fn client(tx: &mut Tx, id: &ClientId) -> Result<ClientLine, StoreError
     })
 }
 
-/// The name under which a client is shown: its own, or the address of its answers where it has none.
+/// Returns the name to show for a client: its own, or the host of its redirect URI if it has none.
 pub fn display_name(client: &Client) -> String {
     let name = plain_text(&client.name, 80);
     if !name.is_empty() {
@@ -53,12 +53,12 @@ pub fn display_name(client: &Client) -> String {
         .map_or_else(|| plain_text(client.id.as_str(), 80), sekisho_protocol::redirect::RedirectUri::host)
 }
 
-/// Clients that were looked up for one page, each once.
+/// The clients on one page; each is looked up only once.
 #[derive(Debug, Default)]
 pub struct Clients(BTreeMap<ClientId, ClientLine>);
 
 impl Clients {
-    /// The client of this identifier.
+    /// Returns the client of this identifier.
     pub async fn find(&mut self, tx: &mut Tx, id: &ClientId) -> Result<ClientLine, StoreError> {
         if let Some(known) = self.0.get(id) {
             return Ok(known.clone());
@@ -69,7 +69,7 @@ impl Clients {
     }
 }
 
-/// A user's name; or the subject, where it is no user's.
+/// Returns a user's name, or the subject if it is not that of a user.
 pub async fn person(tx: &mut Tx, subject: &Subject) -> Result<String, StoreError> {
     let user = match subject {
         Subject::User(user) => tx.users().find(*user).await?,
@@ -83,11 +83,11 @@ pub async fn person(tx: &mut Tx, subject: &Subject) -> Result<String, StoreError
 pub struct ServerLine {
     /// Its title, as it may be shown.
     pub title: String,
-    /// Its URL; empty where it is not mounted any more.
+    /// Its URL; empty if it is not mounted any more.
     pub url: String,
 }
 
-/// The server of this name; one that is not mounted any more has only that.
+/// Returns the server of this name. One that is not mounted any more has only its name.
 pub fn server(site: &Site, name: &ServerName) -> ServerLine {
     match site.servers.borrow().find(name) {
         Some(card) => ServerLine { title: plain_text(&card.title, 80), url: card.resource.as_str().to_owned() },
@@ -95,12 +95,12 @@ pub fn server(site: &Site, name: &ServerName) -> ServerLine {
     }
 }
 
-/// The resources of a task, for a page.
+/// Returns the resources of a task, for a page.
 pub fn resources(language: Language, task: &TaskDefinition) -> Vec<String> {
     named(language, &task.resources, Sentence::AllResources)
 }
 
-/// The prompts of a task, for a page.
+/// Returns the prompts of a task, for a page.
 pub fn prompts(language: Language, task: &TaskDefinition) -> Vec<String> {
     named(language, &task.prompts, Sentence::AllPrompts)
 }
@@ -110,28 +110,28 @@ fn named(language: Language, names: &[String], all: Sentence) -> Vec<String> {
     names.iter().map(shown).collect()
 }
 
-/// What stands for a name in a badge.
+/// Returns the text of a badge for a name.
 pub fn initial(name: &str) -> String {
     name.chars().find(|character| character.is_alphanumeric()).unwrap_or('?').to_uppercase().collect()
 }
 
-/// A moment, to the minute.
+/// Formats a timestamp, to the minute.
 pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// A moment, to the second.
+/// Formats a timestamp, to the second.
 pub fn second(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// Whole minutes until then, rounded up.
+/// Returns the minutes from `now` until `end`, rounded up.
 pub fn minutes_until(end: Timestamp, now: Timestamp) -> i64 {
     (end.as_second() - now.as_second() + 59).max(0) / 60
 }
 
-/// A name that somebody decides about, on one line: what would not be seen is written out, so that two names that
-/// differ look different (ATK-11).
+/// Returns a name for a decision, on one line: invisible characters are written out, so that two different names look
+/// different (ATK-11).
 pub fn exact(name: &str, chars_max: usize) -> String {
     let mut shown: String = name.chars().take(chars_max).map(seen).collect();
     if name.chars().nth(chars_max).is_some() {
@@ -151,19 +151,19 @@ fn seen(character: char) -> String {
     shown
 }
 
-/// A text, and how many characters of it were left out.
+/// JSON as it is shown, and how much of it was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonText {
-    /// What is shown.
+    /// The shown part.
     pub shown: String,
-    /// How many characters more there are.
+    /// How many characters were left out.
     pub left_out: usize,
 }
 
-/// JSON with line breaks, at most `chars_max` characters of it.
+/// Formats JSON with line breaks, at most `chars_max` characters of it.
 ///
-/// The text is laid out and not read: not one digit of a number comes out other than it was written, and what would
-/// not be seen in a string is shown as its escape, which means the same (ATK-11).
+/// The text is laid out but not parsed: every digit of a number is shown as it was written, and invisible characters in
+/// a string are shown as their escapes, which mean the same (ATK-11).
 pub fn json(text: &str, chars_max: usize) -> JsonText {
     let laid_out = lay_out(text);
     let mut characters = laid_out.chars();
@@ -171,7 +171,7 @@ pub fn json(text: &str, chars_max: usize) -> JsonText {
     JsonText { shown, left_out: characters.count() }
 }
 
-/// Deeper than this, lines are not moved further to the right.
+/// The deepest level that is indented; lines of deeper levels are indented like it.
 const INDENT_MAX: usize = 12;
 
 fn lay_out(text: &str) -> String {
@@ -226,7 +226,7 @@ mod tests {
 
     use super::{exact, json, minutes_until};
 
-    /// ATK-11: what somebody says yes to is shown as it is: every digit, every sign, nothing unseen.
+    /// ATK-11: JSON that somebody decides about is shown unchanged: every digit, every character, nothing invisible.
     #[test]
     fn json_is_laid_out_and_not_changed() {
         let cases = [
@@ -250,7 +250,7 @@ mod tests {
         assert!(json(&"[".repeat(100_000), 4000).shown.len() <= 4000);
     }
 
-    /// ATK-11: two tools whose names differ never look alike because of what is not seen.
+    /// ATK-11: two tools whose names differ in invisible characters do not look alike.
     #[test]
     fn a_name_that_is_decided_about_hides_nothing() {
         assert_eq!(exact("read_note", 128), "read_note");

@@ -1,4 +1,4 @@
-//! What the surfaces share that show pages to people.
+//! The state that all surfaces with pages for people share.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -13,35 +13,35 @@ use crate::cookies::Cookies;
 use crate::settings::SiteSettings;
 use crate::{script, style};
 
-/// What a site is made of.
+/// The parts that a site is made from.
 pub struct SiteParts {
-    /// Everything remembered.
+    /// The store.
     pub store: Store,
-    /// Where `now` comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where secrets and identifiers come from.
+    /// The random source of secrets and identifiers.
     pub entropy: Arc<dyn Entropy>,
-    /// The servers that are protected.
+    /// The protected servers.
     pub servers: watch::Receiver<Arc<ServerDirectory>>,
-    /// Whose chain of records is written.
+    /// The node whose chain of records is written.
     pub node: NodeId,
-    /// Where the pages are.
+    /// The settings of the site.
     pub settings: SiteSettings,
 }
 
-/// One per process, shared by the surfaces that show pages.
+/// The state that all surfaces with pages share; one per process.
 pub struct Site {
-    /// Everything remembered.
+    /// The store.
     pub store: Store,
-    /// Where `now` comes from.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where secrets and identifiers come from.
+    /// The random source of secrets and identifiers.
     pub entropy: Arc<dyn Entropy>,
-    /// The servers that are protected.
+    /// The protected servers.
     pub servers: watch::Receiver<Arc<ServerDirectory>>,
-    /// Whose chain of records is written.
+    /// The node whose chain of records is written.
     pub node: NodeId,
-    /// Where the pages are.
+    /// The settings of the site.
     pub settings: SiteSettings,
     /// The names and attributes of cookies.
     pub cookies: Cookies,
@@ -56,7 +56,7 @@ impl Debug for Site {
 }
 
 impl Site {
-    /// A site of these parts.
+    /// Makes a site of these parts.
     pub fn new(parts: SiteParts) -> Arc<Self> {
         let SiteParts { store, clock, entropy, servers, node, settings } = parts;
         Arc::new(Self {
@@ -72,7 +72,7 @@ impl Site {
         })
     }
 
-    /// A path of ours as a router has it: behind the path of the base URL.
+    /// Returns a path of ours for a router, with the path of the base URL in front.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.settings.prefix())
     }

@@ -20,44 +20,44 @@ use crate::session_secret::SessionSecret;
 use crate::settings::behind_door;
 use crate::site::{HasSite, Site};
 
-/// One request: when it came, under which name it is recorded, from where, in which browser.
+/// One request to a page: its time, identifier, source address and browser.
 #[derive(Debug)]
 pub struct Visit {
-    /// The request's only `now`.
+    /// The time of the request, which everything in it uses as `now`.
     pub now: Timestamp,
-    /// The name on every page, error and record.
+    /// The identifier that pages, errors and records show.
     pub request: RequestId,
-    /// From where, if the listener says so.
+    /// The address it came from, if the listener knows.
     pub peer: Option<IpAddr>,
     /// The language of the pages.
     pub language: Language,
-    /// The session that was shown; not looked up yet.
+    /// The session secret in the request; not looked up yet.
     pub session: Option<SessionSecret>,
     /// Its path and query, without the path of the issuer identifier and without a door.
     pub target: String,
     /// The door through which the request came, if somebody is signed in behind it.
     pub door: Option<DoorToken>,
-    /// The browser that was shown, or a new one.
+    /// The browser token in the request, or a new one.
     pub browser: Browser,
-    /// What was shown of an account that signed in here before; not opened yet.
+    /// The sealed cookie that says that an account signed in here before; not opened yet.
     pub known: Option<String>,
-    /// What the browser says of where the request was made.
+    /// What the browser says about the page that made the request.
     pub source: Source,
-    /// Where to say that it is known who this is.
+    /// Where to note that the person was recognized.
     pub recognition: Recognition,
 }
 
 /// The browser that forms are made for.
 #[derive(Debug)]
 pub enum Browser {
-    /// It showed its cookie.
+    /// It sent its cookie.
     Known(CsrfToken),
-    /// It has none yet; a page with a form gives it this one.
+    /// It has no cookie yet; a page with a form sets this one.
     New(CsrfToken),
 }
 
 impl Browser {
-    /// The value in its cookie.
+    /// Returns the value of its cookie.
     pub fn token(&self) -> &CsrfToken {
         match self {
             Self::Known(token) | Self::New(token) => token,
@@ -65,10 +65,10 @@ impl Browser {
     }
 }
 
-/// What the browser says of where a request was made (ATK-10).
+/// What the browser says about the page that made a request (ATK-10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// By a page of ours, or by the person, or the browser does not say.
+    /// A page of ours or the person made it, or the browser does not say.
     Ours,
     /// By a page of another origin.
     Foreign,
@@ -81,8 +81,8 @@ impl Source {
         let site = text("sec-fetch-site");
         let origin = text(ORIGIN.as_str());
         match (site.as_slice(), origin.as_slice()) {
-            // Our pages send no referrer, and a browser then writes `null`: it counts only with its own word on
-            // the site beside it.
+            // Our pages send no referrer, so a browser sends `Origin: null`. That counts only together with
+            // `Sec-Fetch-Site: same-origin`.
             (["same-origin"], [] | ["null"]) | ([], []) => Self::Ours,
             (["same-origin"] | [], [origin]) if *origin == own_origin => Self::Ours,
             _ => Self::Foreign,
@@ -91,12 +91,12 @@ impl Source {
 }
 
 impl Visit {
-    /// What stands before every path of this visit's links: the path of the issuer identifier, and the door.
+    /// Returns the prefix of every link in this visit: the path of the issuer identifier, and the door.
     pub fn prefix(&self, site: &Site) -> String {
         prefix(site, self.door.as_ref())
     }
 
-    /// A path of ours as a link of this visit has it.
+    /// Returns a path of ours for a link in this visit.
     pub fn path(&self, site: &Site, path: &str) -> String {
         self::path(site, self.door.as_ref(), path)
     }
@@ -107,8 +107,8 @@ fn prefix(site: &Site, door: Option<&DoorToken>) -> String {
     door.map_or_else(|| base.to_owned(), |door| behind_door(base, door))
 }
 
-/// A path of ours, behind this door if there is one. The first page has no slash at the end of its path there: a path has
-/// one spelling.
+/// Returns a path of ours, behind this door if there is one. Behind a door, the home page has no slash at its end, so
+/// that each path has only one spelling.
 pub fn path(site: &Site, door: Option<&DoorToken>, path: &str) -> String {
     let prefix = prefix(site, door);
     if path == "/" && door.is_some() { prefix } else { format!("{prefix}{path}") }
@@ -123,7 +123,7 @@ impl<S: HasSite> FromRequestParts<Arc<S>> for Visit {
 }
 
 impl Visit {
-    /// Reads a request that was made now.
+    /// Reads a request; its time is the current one.
     pub fn read(parts: &Parts, site: &Site) -> Self {
         let now = site.clock.now();
         let request = parts.extensions.get::<RequestId>().copied();
@@ -154,7 +154,7 @@ mod tests {
 
     use super::Source;
 
-    /// ATK-10: what a browser says of the page that made a request.
+    /// ATK-10: a request that a foreign page made is recognized by its headers.
     #[test]
     fn a_request_made_by_a_foreign_page_is_known() {
         let cases = [

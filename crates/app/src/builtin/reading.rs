@@ -1,4 +1,4 @@
-//! Specifications as graphs: drawn, packed for one question, and handed to a model that draws them better.
+//! Specifications as graphs: drawn, packed for one question, or handed to a model to refine.
 
 use sekisho_client::http::{Destination, Named};
 use sekisho_specification::{
@@ -17,7 +17,7 @@ use crate::map_picture::{self, Format};
 /// The name of the prompt.
 pub(super) const PROMPT: &str = "read_specification";
 
-/// A document, as it is named in a call.
+/// The arguments that name a document.
 #[derive(Debug, Deserialize)]
 pub(super) struct DocumentArguments {
     text: Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct PackArguments {
     size: Option<usize>,
 }
 
-/// Arguments of the prompt. Those of prompts are texts.
+/// Arguments of the prompt. All arguments of prompts are texts.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PromptArguments {
@@ -138,7 +138,7 @@ pub(super) async fn pack(
     work(source, place, move |map| map.pack(&section, size).map_err(|error| error.to_string())).await.map(Found::from)
 }
 
-/// The extracted graph, whole and drawn, and what to do with it.
+/// Answers the prompt: the extracted graph, complete and as a drawing, and instructions for the model.
 pub(super) async fn prompt(
     server: &CheckpointServer,
     asked: PromptArguments,
@@ -170,7 +170,7 @@ pub(super) async fn prompt(
     }))
 }
 
-/// Reads a document and does something with it, beside everything that waits for answers.
+/// Reads a document and processes it on a blocking thread, so that other requests do not wait.
 async fn work<T: Send + 'static>(
     source: Source,
     place: OwnedSemaphorePermit,
@@ -184,7 +184,7 @@ async fn work<T: Send + 'static>(
     done.await.map_err(|_| "the document could not be read".to_owned())?
 }
 
-/// The document: as it was sent, or from where it is.
+/// Returns the document, either from the call or from its URL.
 async fn source(server: &CheckpointServer, document: DocumentArguments) -> Result<Source, String> {
     let url = match (document.text, document.url) {
         (Some(text), None) => return Ok(Source::new("the document", text)),
@@ -195,7 +195,7 @@ async fn source(server: &CheckpointServer, document: DocumentArguments) -> Resul
     let to = Destination::brought(Named::Specification, plain);
     documents::fetch(server.http.as_ref(), to, DOCUMENT_BYTES_MAX).await.map_err(|why| {
         tracing::info!(%why, "a document could not be fetched");
-        // The same words for each failure, so that a caller learns nothing about the network inside (ATK-29).
+        // Every failure gets the same text, so that a caller learns nothing about the internal network (ATK-29).
         format!(
             "{url} could not be read: it must be public, over https, and a text of at most {DOCUMENT_BYTES_MAX} bytes"
         )

@@ -1,4 +1,4 @@
-//! What the built-in tools answer from.
+//! The state of the built-in server, from which its tools answer.
 
 use std::sync::Arc;
 
@@ -10,33 +10,33 @@ use sekisho_store::Store;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Calls that are worked on at once: each may keep a processor busy for a while. Others wait.
+/// The most calls that are processed at once, since each may keep a processor busy for a while. Others wait.
 const AT_ONCE_MAX: usize = 2;
 
-/// What the checkpoint answers from.
+/// The state of the built-in server.
 #[derive(Debug)]
 pub(crate) struct CheckpointServer {
     /// Records, grants, tasks.
     pub(super) store: Store,
     /// What users may do.
     pub(super) rights: watch::Receiver<Arc<Rights>>,
-    /// The servers, and the classes that configuration gives their tools.
+    /// The servers, and the classes that the configuration gives their tools.
     pub(super) directory: watch::Receiver<Arc<ServerDirectory>>,
     pub(super) clock: Arc<dyn Clock>,
-    /// The way to documents.
+    /// The client for documents that callers name.
     pub(super) http: Arc<dyn HttpClient>,
-    /// For the pages that a person has to open.
+    /// The issuer identifier: pages that a person has to open begin with it.
     pub(super) base_url: String,
     busy: Arc<Semaphore>,
 }
 
-/// What it is made from.
+/// The parts that a [`CheckpointServer`] is made from.
 pub(crate) struct CheckpointParts {
     /// Records, grants, tasks.
     pub(crate) store: Store,
     /// What users may do.
     pub(crate) rights: watch::Receiver<Arc<Rights>>,
-    /// The servers, and the classes that configuration gives their tools.
+    /// The servers, and the classes that the configuration gives their tools.
     pub(crate) directory: watch::Receiver<Arc<ServerDirectory>>,
     /// The clock of the instance.
     pub(crate) clock: Arc<dyn Clock>,
@@ -46,7 +46,7 @@ pub(crate) struct CheckpointParts {
     pub(crate) base_url: String,
 }
 
-/// What a tool found: words for the model, and the same as data, where it has that form.
+/// The result of a tool: text for the model, and the same as data if there is any.
 pub(super) struct Found {
     pub(super) text: String,
     pub(super) data: Option<Value>,
@@ -64,9 +64,9 @@ impl CheckpointServer {
         Self { store, rights, directory, clock, http, base_url, busy: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
     }
 
-    /// A place among the calls that are worked on. The work keeps it, because the work may outlast the request.
+    /// Waits for one of the [`AT_ONCE_MAX`] places. The work holds the permit, because it may outlast the request.
     pub(super) async fn place(&self) -> Result<OwnedSemaphorePermit, String> {
-        // Never closed: it lives as long as we do.
+        // The semaphore is never closed.
         Arc::clone(&self.busy).acquire_owned().await.map_err(|error| error.to_string())
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-/// Its tools. All of them only read, and are of that class unless the configuration says otherwise.
+/// The built-in tools. All of them only read, and have that class unless the configuration says otherwise.
 pub(crate) const TOOLS: [&str; 4] = ["advise", "explain", "specmap", "specmap_pack"];
 
-/// Bytes of a document that is fetched: the longest RFCs have about two million.
+/// The longest document that is fetched, in bytes. The longest RFCs have about two million.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The definition of a tool that only reads.
+/// Makes the definition of a tool that only reads.
 pub(super) fn tool(
     name: &str,
     title: &str,

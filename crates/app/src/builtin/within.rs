@@ -20,9 +20,9 @@ use serde_json::{Map, Value, json};
 use super::{CheckpointServer, Found, tool};
 use crate::command::history;
 
-/// A refusal is on record this long after it was told, at the latest: reads are recorded in batches.
+/// How long to wait for the record of a refusal, which is written in batches after the caller has its answer.
 const RECORDED_WITHIN: Duration = Duration::from_millis(200);
-/// Between two looks for it.
+/// How long to wait before looking for the record again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How far back advice may look, in days.
 const DAYS_MAX: u32 = 90;

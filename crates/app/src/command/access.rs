@@ -14,7 +14,7 @@ use crate::cli::{Common, LoanCommand, RequestCommand};
 use crate::control;
 use crate::error::CommandError;
 
-/// Performs one of the commands about what is asked for.
+/// Performs one of the `request` commands.
 pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result<(), CommandError> {
     let act = match command {
         RequestCommand::Ask { grant, tool, reason, bounds } => {
@@ -61,7 +61,8 @@ pub(crate) async fn requests(common: &Common, command: RequestCommand) -> Result
     Ok(())
 }
 
-/// Says what a loan would not change, before it is made. What cannot be found out does not keep an owner from lending.
+/// Warns, before a loan is made, if the call would be refused in spite of it. If that cannot be found out, the owner
+/// can still lend.
 async fn warn(common: &Common, config: Option<&Path>, request: AccessRequestId) {
     match control::judge(common, config, Command::RequestWeigh { request }).await {
         Ok(Outcome::Hindered { hindrance: Some(Hindrance::Forbidden { rules, reasons }), .. }) => {
@@ -72,13 +73,13 @@ async fn warn(common: &Common, config: Option<&Path>, request: AccessRequestId) 
         Ok(Outcome::Hindered { hindrance: Some(Hindrance::Held { .. }), server }) => {
             tell!("{} `sekisho server tools diff {server}`", Sentence::LendHeld.row().0);
         }
-        // A request that is not there is told by the act itself.
+        // The act itself reports a request that does not exist.
         Ok(_) | Err(CommandError::No { .. }) => {}
         Err(error) => tell!("it is not known whether a rule forbids it in spite of a loan: {error}"),
     }
 }
 
-/// Performs one of the commands about what was lent.
+/// Performs one of the `loan` commands.
 pub(crate) async fn loans(common: &Common, command: LoanCommand) -> Result<(), CommandError> {
     let act = match command {
         LoanCommand::List => Command::LoanList,

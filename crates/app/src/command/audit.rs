@@ -18,12 +18,12 @@ use crate::error::CommandError;
 use crate::os::SystemClock;
 use crate::{control, heads};
 
-/// How often new records are asked for.
+/// How often to ask for new records while following them.
 const EVERY: Duration = Duration::from_millis(500);
 /// How many records are asked for at a time.
 const PAGE: u32 = 500;
 
-/// Performs one of the commands.
+/// Performs one of the `audit` commands.
 pub(crate) async fn perform(common: &Common, command: AuditCommand) -> Result<(), CommandError> {
     match command {
         AuditCommand::Arguments { request } => arguments(common, request).await,
@@ -50,13 +50,13 @@ async fn export(common: &Common, request: Option<RequestId>, format: ExportForma
     }
 }
 
-/// The columns of a table of records; each is a member of the record or of its event.
+/// The columns of the CSV output; each is a member of the record or of its event.
 const CSV: [&str; 17] = [
     "seq", "node", "at", "request", "kind", "subject", "client", "grant", "task", "server", "method", "target",
     "verdict", "set", "why", "status", "detail",
 ];
 
-/// One record as a line of a table (RFC 4180).
+/// Returns one record as a line of CSV (RFC 4180).
 fn csv(row: &RecordRow) -> String {
     let record = serde_json::to_value(&row.record).unwrap_or_default();
     let event = record.get("event").cloned().unwrap_or_default();
@@ -76,8 +76,8 @@ fn csv(row: &RecordRow) -> String {
     CSV.iter().map(|name| quoted(&cell(name))).collect::<Vec<_>>().join(",")
 }
 
-/// A cell, on one line, with nothing in it that a terminal obeys. One that a spreadsheet would take for a formula is made
-/// text; some take the wide forms of these signs for the signs (ATK-95).
+/// Returns a CSV cell: on one line, without control characters. Text that a spreadsheet would take for a formula gets a
+/// leading `'`; some spreadsheets also accept the full-width forms of the formula characters (ATK-95).
 fn quoted(text: &str) -> String {
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     let text = for_terminal(text);
@@ -255,7 +255,7 @@ fn line(row: &RecordRow, names: &Names) -> String {
 mod tests {
     use super::quoted;
 
-    /// ATK-95: what a stranger wrote is text in a table, whatever opens it.
+    /// ATK-95: a stranger's text stays text in the CSV output, whichever program opens it.
     #[test]
     fn a_cell_is_text() {
         assert_eq!(quoted("plain"), "plain");

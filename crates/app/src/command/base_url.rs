@@ -9,7 +9,7 @@ use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `base-url` commands.
 pub(crate) async fn perform(common: &Common, command: BaseUrlCommand) -> Result<(), CommandError> {
     let outcome = match command {
         BaseUrlCommand::Set { url } => {

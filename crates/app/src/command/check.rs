@@ -18,7 +18,7 @@ use crate::{control, os};
 
 pub(crate) use crate::configuration_report::{read, report, sound};
 
-/// Reports every mistake of a configuration file: all that `serve` would refuse, and names that nothing has.
+/// Reports every mistake of a configuration file: everything that `serve` would refuse, and names that do not exist.
 pub(crate) async fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
     let mut loaded = read(path)?;
     compare(common, &mut loaded).await;
@@ -60,7 +60,7 @@ pub(crate) async fn compare(common: &Common, loaded: &mut Loaded) {
     compare_base(loaded, base.as_deref());
 }
 
-/// What the store knows, asked as every command asks.
+/// Returns what the store knows, through the running instance if there is one.
 async fn stored(
     folder: Option<&Path>,
     configuration: &Configuration,
@@ -79,7 +79,7 @@ async fn stored(
     }
     for name in configuration.servers.keys() {
         let Ok(server) = name.parse::<ServerName>() else { continue };
-        // A running checkpoint may have other servers in force than this file.
+        // A running checkpoint may have other servers than this file.
         if let Ok(Outcome::Tools { tools, .. }) = ask(Command::ToolsList { server: server.clone() }).await {
             known.tools.insert(name.clone(), tools.into_iter().map(|tool| tool.name).collect());
             if let Ok(Outcome::Definitions { definitions }) = ask(Command::ToolsDefinitions { server }).await {
@@ -97,7 +97,7 @@ async fn stored(
     Ok((known, base))
 }
 
-/// The base URL is fixed at first start, and has to lead to where we listen.
+/// Checks the base URL, which is fixed at the first start and has to lead to the address that we listen at.
 fn compare_base(loaded: &mut Loaded, stored: Option<&str>) {
     let (wanted, listen) = (loaded.configuration.base_url.clone(), loaded.configuration.listen);
     match (&wanted, stored) {
@@ -126,7 +126,7 @@ fn compare_base(loaded: &mut Loaded, stored: Option<&str>) {
     {
         let message = format!("the base URL is `{stored}` since first start, and port {port} is listened on");
         let help = format!("listen on that port, or change it, which ends all grants: `sekisho base-url set {local}`");
-        // Without `listen` in the file, `serve --listen` may say another port.
+        // Without `listen` in the file, `serve --listen` may choose another port.
         loaded.add("listen", message, &help, listen.is_some());
     }
 }

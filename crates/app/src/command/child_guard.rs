@@ -10,15 +10,15 @@ use crate::os;
 /// How long the program may take to end once its input is closed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a guard puts before its program, to have it started without what keeps the guard itself small.
+/// The subcommand through which a guard with a small heap starts its program, so that the program gets a normal one.
 const UNBURDENED: &str = "child-unburdened";
 
-/// What follows `sekisho child-guard --`, as we start it ourselves.
+/// Returns the command after `sekisho child-guard --`, which only we ourselves start.
 pub(crate) fn asked(words: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     follows("child-guard", words)
 }
 
-/// What follows `sekisho child-unburdened --`, as a guard starts it.
+/// Returns the command after `sekisho child-unburdened --`, which only a guard starts.
 pub(crate) fn asked_to_become(words: impl Iterator<Item = OsString>) -> Option<Vec<OsString>> {
     follows(UNBURDENED, words)
 }
@@ -29,7 +29,7 @@ fn follows(word: &str, words: impl Iterator<Item = OsString>) -> Option<Vec<OsSt
     is_asked.then(|| words.collect())
 }
 
-/// Becomes this program; comes back only where that cannot be.
+/// Replaces this process by the program; returns only if that fails.
 pub(crate) fn become_program(command: &[OsString]) -> ExitCode {
     if let Some((program, arguments)) = command.split_first() {
         tell!("{}", sekisho_gateway::guard::unburden(program, arguments));
@@ -37,7 +37,7 @@ pub(crate) fn become_program(command: &[OsString]) -> ExitCode {
     ExitCode::from(sekisho_gateway::guard::NOT_FOUND)
 }
 
-/// The whole process of a guard.
+/// Runs a guard process from start to end.
 pub(crate) fn run(command: Vec<OsString>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -55,7 +55,7 @@ pub(crate) fn run(command: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Runs the program until it ends or we do.
+/// Runs the program until it ends or our parent does.
 pub(crate) async fn watch(command: Vec<OsString>) -> Result<(), CommandError> {
     if command.is_empty() {
         return Err(CommandError::usage("no program given", "sekisho child-guard -- PROGRAM ARGS"));

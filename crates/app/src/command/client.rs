@@ -8,7 +8,7 @@ use crate::cli::{ClientCommand, Common};
 use crate::control;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `client` commands.
 pub(crate) async fn perform(common: &Common, command: ClientCommand) -> Result<(), CommandError> {
     let act = match command {
         ClientCommand::Add { name, redirect_uris, confidential } => {

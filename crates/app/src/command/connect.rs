@@ -13,9 +13,9 @@ use crate::error::CommandError;
 use crate::outside::{self, Terminal};
 use crate::telemetry;
 
-/// Messages on the way to the client; the large ones among them are bounded by the bridge.
+/// The most messages queued for the client; the bridge bounds the large ones.
 const QUEUE: usize = 64;
-/// Messages of the client on the way: each may be large, and the next waits in the pipe.
+/// The most messages queued from the client: each may be large, and further ones wait in the pipe.
 const LINES_QUEUE: usize = 2;
 
 /// Carries messages between standard input and output and a server, until the client closes its side.
@@ -29,7 +29,7 @@ pub(crate) async fn connect(common: &Common, arguments: &ConnectArguments) -> Re
     let from_client = lines(settings.message_bytes_max);
     let (to_client, out) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write(out));
-    // A task of its own, so that signals are not looked at with every message.
+    // A separate task, so that signals are not polled with every message.
     let stopped = tokio::spawn(outside::stopped());
     let bridge = Bridge::new(session, settings, to_client, Box::new(say));
     tokio::select! {
@@ -38,13 +38,13 @@ pub(crate) async fn connect(common: &Common, arguments: &ConnectArguments) -> Re
     }
     let finished = outside::finish(bridge.login()).await;
     drop(bridge);
-    // What was answered reaches the client before we go.
+    // Gives answers that are already queued one second to reach the client.
     tokio::time::timeout(std::time::Duration::from_secs(1), writer).await.ok();
     drop(finished);
     Ok(())
 }
 
-/// Lines of standard input, read by a thread that ends with the process. A line that is too long ends the conversation.
+/// Reads lines of standard input in a thread that ends with the process. A line that is too long ends the session.
 fn lines(bytes_max: usize) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(LINES_QUEUE);
     std::thread::spawn(move || {
@@ -71,7 +71,7 @@ fn lines(bytes_max: usize) -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// Writes messages, and nothing else ever (ST-04).
+/// Writes messages to standard output, where nothing else is ever written (ST-04).
 async fn write(mut lines: mpsc::Receiver<OutLine>) {
     let mut out = tokio::io::stdout();
     while let Some(line) = lines.recv().await.map(OutLine::ended) {
@@ -81,7 +81,7 @@ async fn write(mut lines: mpsc::Receiver<OutLine>) {
     }
 }
 
-/// For the log of the client that started us (ST-05).
+/// Writes a notice to standard error, for the log of the client that started us (ST-05).
 fn say(notice: Notice) {
     let text = match notice {
         Notice::Asked { url } => format!("a person has to decide at {url}"),

@@ -1,9 +1,9 @@
-//! Prints what to paste into which client.
+//! Prints the lines to paste into each client.
 
 pub(crate) use sekisho_protocol::connect_lines::connect_lines;
 use sekisho_protocol::ids::ServerName;
 
-/// Prints them, with what a loopback address means.
+/// Prints the lines for each client, and a hint if the address is a loopback one.
 pub(crate) fn print_connect_lines(name: &ServerName, url: &str) {
     say_lines!("\nConnect a client to {name}:");
     for (client, line) in connect_lines(name, url) {

@@ -9,7 +9,7 @@ pub(crate) use stage::{bundled, play};
 #[cfg(not(feature = "demo"))]
 pub(crate) use absent::{bundled, play};
 
-/// What ships for production has no demo, because the demo holds a vulnerable proxy.
+/// Stands in for the demo in production builds, which leave it out because it contains a vulnerable proxy.
 #[cfg(not(feature = "demo"))]
 mod absent {
     use crate::cli::{Common, DemoArguments};

@@ -22,7 +22,7 @@ use crate::os::{OsEntropy, SystemClock};
 use crate::outside::{self, Terminal, failed};
 use crate::telemetry;
 
-/// Examines a server, and says what was found.
+/// Examines a server and prints the findings.
 pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Result<(), CommandError> {
     telemetry::start_quiet();
     let server = outside::server(&arguments.url)?;
@@ -48,7 +48,7 @@ pub(crate) async fn examine(common: &Common, arguments: &DoctorArguments) -> Res
     if diagnosis.broken(least).next().is_some() { Err(CommandError::no("")) } else { Ok(()) }
 }
 
-/// A login with a store of its own, so that nothing is left behind.
+/// Logs in with a temporary token store, so that nothing is left behind.
 async fn insider<H: HttpClient + 'static>(
     arguments: &DoctorArguments,
     http: &Arc<Recording<H>>,
@@ -75,7 +75,7 @@ fn write(file: &Path, text: &str) -> Result<(), CommandError> {
     })
 }
 
-/// What really went over the wire.
+/// Draws the messages that really went over the wire.
 fn diagram(diagnosis: &Diagnosis) -> Sequence {
     let mut sequence = Sequence::new(&format!("Examination of {}", diagnosis.server));
     for step in &diagnosis.steps {
@@ -114,7 +114,7 @@ fn counts(diagnosis: &Diagnosis) -> String {
     format!("{} met, {} broken, {} not visible", of(RowState::Met), of(RowState::Broken), of(RowState::NotVisible))
 }
 
-/// Rows that cannot be seen for the same reason, which is said once: the reason, and the rows.
+/// Groups the rows that could not be examined by their reason: each reason once, with its rows.
 fn unseen(diagnosis: &Diagnosis) -> Vec<(&str, Vec<&'static str>)> {
     let mut all: Vec<(&str, Vec<&'static str>)> = Vec::new();
     for finding in diagnosis.findings.iter().filter(|finding| finding.evidence == finding.row.unseen) {
@@ -173,8 +173,8 @@ fn report(diagnosis: &Diagnosis) -> Value {
     report
 }
 
-/// Foreign text in a cell of a table, or in a sentence beside it: no markup of its own, and above all no picture, which
-/// whoever reads the report would fetch (ATK-232).
+/// Escapes foreign text for a table cell or a sentence beside it: no markup, and above all no picture, which the
+/// reader's program would fetch (ATK-232).
 fn cell(text: &str) -> String {
     let mut out = visible(text).replace('\\', "\\\\");
     for (markup, plain) in [("|", "\\|"), ("<", "&lt;"), ("![", "!\\["), ("](", "]\\("), ("][", "]\\["), ("]:", "]\\:")]
@@ -208,7 +208,7 @@ fn markdown(diagnosis: &Diagnosis) -> String {
     out
 }
 
-/// What code scanning reads (SARIF 2.1.0): the broken rows as results, all rows as rules.
+/// Returns the diagnosis as SARIF 2.1.0 for code scanning: the broken rows as results, all rows as rules.
 fn sarif(diagnosis: &Diagnosis) -> Value {
     let rule = |finding: &Finding| {
         json!({ "id": finding.row.id, "shortDescription": { "text": finding.row.says },

@@ -13,7 +13,7 @@ use crate::cli::{Common, ExplainArguments, ExplainFormat};
 use crate::error::CommandError;
 use crate::{control, say};
 
-/// Explains a call that could be, or one that was.
+/// Explains a possible call, or a recorded one.
 pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Result<(), CommandError> {
     if let Some(request) = arguments.request {
         return recorded(common, request).await;
@@ -35,11 +35,11 @@ pub(crate) async fn explain(common: &Common, arguments: &ExplainArguments) -> Re
         _ if common.json => print_json(&explained)?,
         ExplainFormat::Mermaid => say::lines(&figure(&question, &explained).to_mermaid()),
         ExplainFormat::Svg => say::lines(&figure(&question, &explained).to_svg(SvgUse::Standalone)),
-        // A configuration may have a data directory of its own, whose names these would not be.
+        // A configuration may have its own data directory, so the names in ours would be the wrong ones.
         ExplainFormat::Text if arguments.config.is_some() => say(&explained, &Names::default()),
         ExplainFormat::Text => say(&explained, &Names::read(common).await),
     }
-    // The answer is the output; whether it is yes is the exit code.
+    // The exit code says whether the call would be permitted.
     if explained.explanation.decision == Verdict::Permit { Ok(()) } else { Err(CommandError::no("")) }
 }
 
@@ -97,7 +97,7 @@ fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The three sets with the server's tools in them.
+/// Returns the figure of the three sets with the server's tools in them.
 fn figure(question: &Question, explained: &Explained) -> SetsFigure {
     let said = &explained.explanation;
     let member = |tool: &ToolSets| Member {
@@ -121,7 +121,7 @@ fn figure(question: &Question, explained: &Explained) -> SetsFigure {
     }
 }
 
-/// What the records say of a request.
+/// Prints what the records say about a request.
 async fn recorded(common: &Common, request: RequestId) -> Result<(), CommandError> {
     let act = Command::AuditList { after: 0, limit: 100, request: Some(request) };
     let records = match control::act(common, act).await? {

@@ -8,7 +8,7 @@ use crate::cli::{Common, GrantCommand};
 use crate::control;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `grant` commands.
 pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
     let act = match command {
         GrantCommand::List { user } => Command::GrantList { user },

@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::os::SystemClock;
 use crate::{control, say};
 
-/// `sekisho advise`
+/// Performs `sekisho advise`.
 pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Result<(), CommandError> {
     let act = Command::Advise { since: since(&arguments.since)? };
     let advice = match control::judge(common, arguments.config.as_deref(), act).await? {
@@ -38,7 +38,7 @@ pub(crate) async fn advise(common: &Common, arguments: &SinceArguments) -> Resul
     Ok(())
 }
 
-/// One proposal with its evidence, as text to be applied; the words around it are comments in it.
+/// Returns one proposal as text that can be applied as it is; its evidence stands there as comments.
 pub(crate) fn text(advice: &Advice) -> String {
     let mark = match advice.proposal {
         Proposal::Policy(_) => "//",
@@ -51,7 +51,7 @@ pub(crate) fn text(advice: &Advice) -> String {
     lines.join("\n")
 }
 
-/// The change itself: a piece of `sekisho.toml`, or a policy file.
+/// Returns the change itself: a piece of `sekisho.toml`, or a policy file.
 pub(crate) fn change(advice: &Advice) -> Option<String> {
     let server = &advice.server;
     let text = match &advice.proposal {
@@ -70,7 +70,7 @@ pub(crate) fn change(advice: &Advice) -> Option<String> {
     Some(text.trim_end().to_owned())
 }
 
-/// `sekisho replay`
+/// Performs `sekisho replay`.
 pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Result<(), CommandError> {
     let files = read(&arguments.policies)?;
     let act = Command::Replay { files, since: since(&arguments.of.since)? };
@@ -83,7 +83,7 @@ pub(crate) async fn replay(common: &Common, arguments: &ReplayArguments) -> Resu
     } else {
         say(&report);
     }
-    // Exit code 0 says that every call that was used would still pass. A call that cannot be judged says no such thing.
+    // Exit code 0 says that every recorded call would still pass. That is not known of a call that cannot be judged.
     let breaks = report.changes.iter().any(|change| change.becomes == Replayed::Breaks);
     let unknown = report.undecidable > 0 && !arguments.allow_undecidable;
     if breaks || unknown { Err(CommandError::no("")) } else { Ok(()) }

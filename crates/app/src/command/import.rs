@@ -1,5 +1,5 @@
-//! `sekisho import`: a client's MCP configuration, what authority each entry carries today, and the same through a
-//! checkpoint.
+//! `sekisho import`: shows what authority each entry of a client's MCP configuration carries today, and moves the
+//! entries behind a checkpoint.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ use findings::Weight;
 use parts::Named;
 use write::cannot;
 
-/// Reads the file, shows what is in it, and rewrites it where that was asked for.
+/// Reads the file, shows what is in it, and rewrites it if asked to.
 pub(crate) async fn import(common: &Common, arguments: &ImportArguments) -> Result<(), CommandError> {
     let file = &arguments.file;
     let text = std::fs::read_to_string(file).map_err(|error| cannot("read", file, &error))?;
@@ -87,7 +87,7 @@ pub(crate) async fn import(common: &Common, arguments: &ImportArguments) -> Resu
     Ok(())
 }
 
-/// What was done to the client's file.
+/// How the client's file was changed.
 struct Rewrite<'a> {
     /// A copy of the file as it was.
     backup: &'a Path,
@@ -98,7 +98,7 @@ struct Rewrite<'a> {
     staying: &'a [Entry],
 }
 
-/// Says what was written, and what to do next.
+/// Prints what was written, and what to do next.
 fn say_done(arguments: &ImportArguments, rewrite: Rewrite<'_>) {
     let Rewrite { backup, had_comments, moved, staying } = rewrite;
     let config = arguments.config.display();
@@ -113,7 +113,7 @@ fn say_done(arguments: &ImportArguments, rewrite: Rewrite<'_>) {
     }
 }
 
-/// A name given with `--secret` that nothing has is a typing error, and what it was meant for would be shown.
+/// Refuses names given with `--secret` that do not occur in the file: after a typing error, the secret would be shown.
 fn known_names(names: &[String], document: &Value) -> Result<(), CommandError> {
     fn has(value: &Value, name: &str) -> bool {
         match value {
@@ -136,7 +136,8 @@ fn known_names(names: &[String], document: &Value) -> Result<(), CommandError> {
     }
 }
 
-/// Asks for the values that the client would ask its user for. Without a terminal, the server stays where it is.
+/// Asks for the values that the client would ask its user for. Without a terminal, servers that need one stay as they
+/// are.
 fn ask(entries: &mut [Entry], document: &Value) -> Result<BTreeMap<String, String>, CommandError> {
     let mut asked = BTreeMap::new();
     for entry in entries.iter_mut().filter(|entry| entry.stays.is_none()) {
@@ -162,7 +163,8 @@ fn ask(entries: &mut [Entry], document: &Value) -> Result<BTreeMap<String, Strin
     Ok(asked)
 }
 
-/// One entry: what it starts or calls, what it carries, and what would be in its place. Secrets are never shown.
+/// Prints one entry: what it starts or calls, which authority it carries, and what would replace it. Secrets are never
+/// shown.
 fn say(entry: &Entry, through: &Value) {
     say_lines!("\n{}", visible(&entry.name));
     say_lines!("  today    {}", visible(&entry.shown()));

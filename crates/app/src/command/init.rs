@@ -5,15 +5,15 @@ use std::path::Path;
 
 use crate::error::CommandError;
 
-/// What a new configuration begins with. It is an example that loads (see `examples/`).
+/// The text of a new configuration: an example that loads (see `examples/`).
 const STARTER: &str = include_str!("../../../../examples/sekisho.toml");
-/// The policies beside it, and tests that they pass.
+/// The policy files beside it, and the tests for them.
 const POLICIES: [(&str, &str); 2] = [
     ("everything.cedar", include_str!("../../../../examples/policies/everything.cedar")),
     ("everything.test.toml", include_str!("../../../../examples/policies/everything.test.toml")),
 ];
 
-/// Writes a commented configuration and a folder of policies; never over a file that is there.
+/// Writes a commented configuration and a folder of policies. Never overwrites a file.
 pub(crate) fn write(path: &Path) -> Result<(), CommandError> {
     let folder = path.parent().unwrap_or(Path::new("")).join("policies");
     write_new(path, STARTER)?;

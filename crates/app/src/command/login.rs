@@ -44,7 +44,7 @@ async fn log_in(
         }
         login.parts().store.forget_tokens(&server).map_err(|error| failed(&error))?;
     }
-    // A real first request: its challenge says where to go, and afterwards it shows that the token is taken.
+    // A real request: its challenge says where to log in, and then its answer shows that the server accepts the token.
     let answer = session.open(&hello(&server), "initialize").await.map_err(|error| failed(&error))?;
     if session.issuer().is_none() {
         say_lines!("`{server}` asks for no login (status {}).", answer.status.as_u16());
@@ -61,7 +61,7 @@ async fn log_in(
     Ok(())
 }
 
-/// Introduces us: what every server understands, and what changes nothing.
+/// Makes an `initialize` request, which every server understands and which changes nothing.
 fn hello(server: &ResourceId) -> Request {
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "sekisho", "version": env!("CARGO_PKG_VERSION") } });
@@ -71,7 +71,7 @@ fn hello(server: &ResourceId) -> Request {
         .header(ACCEPT, "application/json, text/event-stream")
 }
 
-/// Gives a grant back and forgets it.
+/// Revokes the grant at the server and forgets it here.
 pub(crate) async fn logout(common: &Common, arguments: &ServerUrl) -> Result<(), CommandError> {
     telemetry::start_quiet();
     let server = outside::server(&arguments.url)?;
@@ -110,7 +110,7 @@ pub(crate) fn whoami(common: &Common) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Removes a pin. Nothing else in the program does.
+/// Removes a pin, which nothing else in the program does.
 pub(crate) fn forget(common: &Common, what: &ForgetCommand) -> Result<(), CommandError> {
     let store = outside::store(common, Need::Read)?;
     let (forgotten, told) = match what {
@@ -138,7 +138,7 @@ pub(crate) fn forget(common: &Common, what: &ForgetCommand) -> Result<(), Comman
     Ok(())
 }
 
-/// Prints a token for a script, renewed if it has to be. It opens no browser.
+/// Prints an access token for a script, after renewing it if needed. Never opens a browser.
 pub(crate) async fn token(common: &Common, arguments: &ServerUrl) -> Result<(), CommandError> {
     telemetry::start_quiet();
     let server = outside::server(&arguments.url)?;
@@ -169,7 +169,7 @@ pub(crate) async fn token(common: &Common, arguments: &ServerUrl) -> Result<(), 
     Ok(())
 }
 
-/// Says at once that there is no login whose token could be printed. No request would change that.
+/// Fails at once, without a request, if there is no login whose token could be printed.
 fn look(login: &Login, server: &ResourceId) -> Result<(), CommandError> {
     let held = login.held(server).map_err(|error| failed(&error))?;
     let now = login.parts().clock.now();

@@ -1,4 +1,4 @@
-//! Names beside identifiers: records have identifiers, and people know names.
+//! Names to show beside identifiers: records hold identifiers, and people know names.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::control;
 /// The longest name of a client that is shown, in characters.
 const NAME_CHARS_MAX: usize = 40;
 
-/// The names of users and clients. One that is not known is shown by its identifier alone.
+/// The names of users and clients. Without a known name, the identifier alone is shown.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     users: HashMap<String, String>,
@@ -21,7 +21,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The names that are known now. A list that cannot be had leaves the identifiers.
+    /// Reads the current names. If a list cannot be read, its identifiers are shown without names.
     pub(crate) async fn read(common: &Common) -> Self {
         let mut names = Self::default();
         if let Ok(Outcome::Users { users }) = control::act(common, Command::UserList).await {
@@ -33,7 +33,7 @@ impl Names {
         names
     }
 
-    /// `alice (usr_…)`
+    /// Returns a subject as `alice (usr_…)`.
     pub(crate) fn subject(&self, subject: &Subject) -> String {
         let id = subject.to_string();
         match subject {
@@ -43,18 +43,18 @@ impl Names {
         }
     }
 
-    /// `"My Agent" (cli_…)`: in quotes, because the client chose the name itself.
+    /// Returns a client as `"My Agent" (cli_…)`: in quotes, because the client chose the name itself.
     pub(crate) fn client(&self, client: &ClientId) -> String {
         let name = self.clients.get(client.as_str()).filter(|name| !name.trim().is_empty());
         let short = name.map(|name| name.chars().take(NAME_CHARS_MAX).collect::<String>());
         with(short.map(|name| format!("\"{}\"", visible(&name))).as_ref(), client.as_str())
     }
 
-    /// Whether the names of both are known, as far as they have names. If not, the lists may be older than a record.
+    /// Returns whether the names of both are known, if they have names. If not, the lists may be older than the record.
     pub(crate) fn know(&self, subject: Option<&Subject>, client: Option<&ClientId>) -> bool {
         let user =
             |subject: &Subject| !matches!(subject, Subject::User(_)) || self.users.contains_key(&subject.to_string());
-        // A metadata document has no name in the list.
+        // A client with a metadata document has no name in the list.
         let client_is =
             |client: &ClientId| client.as_str().contains("://") || self.clients.contains_key(client.as_str());
         subject.is_none_or(user) && client.is_none_or(client_is)

@@ -13,7 +13,7 @@ use crate::configuration_file::Loaded;
 use crate::configuration_report as report;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `policy` commands.
 pub(crate) async fn perform(common: &Common, command: PolicyCommand) -> Result<(), CommandError> {
     match command {
         PolicyCommand::Check { config } => {
@@ -43,9 +43,9 @@ pub(crate) async fn perform(common: &Common, command: PolicyCommand) -> Result<(
     }
 }
 
-/// The configuration with its policies, if nothing is wrong with either.
+/// Returns the configuration with its policies, if both are without mistakes.
 fn usable(loaded: Loaded, path: &Path) -> Result<Configuration, CommandError> {
-    // Also what is only unwise: a text that no URI can have looks like a rule, and is none.
+    // Warnings are reported too: a rule with a text that no URI can have never matches.
     report::report_sound(&loaded);
     if loaded.is_sound() {
         return Ok(loaded.configuration);

@@ -1,4 +1,4 @@
-//! `sekisho run`: protects one server, now.
+//! `sekisho run`: protects one server, without a configuration file.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::listen::{self, PORT};
 use crate::signals::stop_signal;
 use crate::{control, os, servers, serving, telemetry};
 
-/// Protects one server; or all that were protected before, when none is named.
+/// Protects one server, or all that were protected before if none is named.
 pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(), CommandError> {
     let _log = telemetry::start(common.json);
     let data = DataDir::open(common.data_dir.as_deref())?;
@@ -59,7 +59,7 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
             let instance = Instance::start(parts).await?;
             let looked = look_behind(common, &instance, name.as_ref()).await;
             if let (Err(_), Some(name)) = (&looked, name) {
-                // What was there before is there again: an upstream that is down must not end anybody's grants.
+                // Restores the previous definition: an upstream that is down must not end anybody's grants.
                 perform(&instance.store, &data, control::undo(name, before)).await?;
                 instance.gateway.shutdown().await;
             }
@@ -80,7 +80,7 @@ pub(crate) async fn run(common: &Common, arguments: &RunArguments) -> Result<(),
     }
 }
 
-/// Asks a server what it offers, and says so. Gives why it cannot be reached, where that is so.
+/// Asks a server for its tools, and tells the user. Returns why the server cannot be reached, if it cannot.
 async fn look_behind(
     common: &Common,
     instance: &Instance,
@@ -93,7 +93,7 @@ async fn look_behind(
     instance.look_behind(name).await
 }
 
-/// Makes the owner if there is none. Gives all servers, and the link with which the owner sets a password.
+/// Makes the owner if there is none. Returns all servers, and the link with which the owner sets a password.
 async fn start(
     arguments: &RunArguments,
     data: &DataDir,
@@ -142,7 +142,7 @@ fn announce(
     Ok(())
 }
 
-/// The link with which the owner sets a password. `None`: the owner has one.
+/// Returns the link with which the owner sets a password, or `None` if the owner has one.
 async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<Option<String>, CommandError> {
     let users = match perform(&instance.store, data, Command::UserList).await? {
         Outcome::Users { users } => users,
@@ -160,7 +160,7 @@ async fn owner_link(instance: &Instance, data: &DataDir, owner: &str) -> Result<
     }
 }
 
-/// Gives the server to the instance that has the data directory.
+/// Hands the server over to the instance that uses the data directory.
 async fn hand_over(common: &Common, data: &DataDir, server: ServerAdd) -> Result<(), CommandError> {
     let name = server.name.clone();
     control::act_in(data, Command::ServerAdd(server)).await?;
@@ -185,7 +185,7 @@ async fn perform(store: &sekisho_store::Store, data: &DataDir, command: Command)
     control::perform_here(store, data.node(&clock)?, &clock, command).await
 }
 
-/// The definition and its sealed values, as the arguments say.
+/// Makes the definition of a server and its sealed values from the arguments.
 fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
     let mut secrets = Vec::new();
     for given in &arguments.environment {
@@ -228,7 +228,7 @@ fn definition(arguments: &RunArguments) -> Result<ServerAdd, CommandError> {
     Ok(ServerAdd { name, definition: text, secrets })
 }
 
-/// The variable of that name if it is set; otherwise asks for the secret once.
+/// Returns the environment variable of this name if it is set; otherwise asks for the secret.
 fn ask(name: &str) -> Result<String, CommandError> {
     if let Some(value) = os::variable(name) {
         return Ok(value);
@@ -242,17 +242,17 @@ fn ask(name: &str) -> Result<String, CommandError> {
     })
 }
 
-/// Programs that start others.
+/// Programs that start other programs, so their own name says nothing about the server.
 const LAUNCHERS: [&str; 16] = [
     "npx", "uvx", "uv", "run", "node", "python", "python3", "bunx", "deno", "tool", "exec", "dlx", "pnpm", "yarn",
     "npm", "cargo",
 ];
-/// Names of folders and files that say nothing of what is in them.
+/// Names of folders and files that say nothing about their content.
 const GENERIC: [&str; 13] =
     ["app", "bin", "build", "cli", "dist", "index", "lib", "main", "mod", "out", "server", "src", "target"];
 
-/// A name from what stands behind it: host and port, or the last word of the program that is not an option, without
-/// scope, folder and ending.
+/// Returns a name for the server: from host and port of its URL, or from the last word of its program that is not an
+/// option, without scope, folder and ending.
 fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
     if arguments.builtin {
         return named("sekisho");
@@ -265,7 +265,7 @@ fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
         !word.starts_with('-') && !LAUNCHERS.contains(&base)
     });
     let word = word.or(arguments.command.first()).map(String::as_str).unwrap_or_default();
-    // `…/server-everything/dist/index.js` is called after the folder that says what it is.
+    // `…/server-everything/dist/index.js` is named after the folder with a telling name.
     let stems = word.rsplit('/').map(|part| {
         let name = part.split_once('@').map_or(part, |(name, _)| name);
         ["js", "mjs", "cjs", "py", "ts"]
@@ -277,7 +277,7 @@ fn default_name(arguments: &RunArguments) -> Result<ServerName, CommandError> {
     named(stem.or_else(|| stems.clone().next()).unwrap_or_default())
 }
 
-/// Host and port: several servers on one machine differ in the port alone.
+/// Returns a name of host and port, because several servers on one machine differ only in the port.
 fn name_of_url(url: &str) -> String {
     let Ok(url) = url::Url::parse(url) else { return String::new() };
     let port = url.port().map_or_else(String::new, |port| format!("-{port}"));

@@ -20,7 +20,7 @@ use crate::os::{self, READ_TIMEOUT};
 use crate::signals::stop_signal;
 use crate::{configuration_report as report, serving, telemetry};
 
-/// Editors write a file in several steps: a change is read after this pause.
+/// How long to wait after a change before reading the files: editors write a file in several steps.
 const SETTLE: Duration = Duration::from_millis(150);
 
 /// Protects the servers of a configuration file until it is told to stop.
@@ -69,14 +69,14 @@ pub(crate) async fn serve(common: &Common, path: &Path, listen: Option<SocketAdd
     let instance =
         Instance::start(Parts { data, lock, store, configuration: configuration.clone(), source: Source::File, port })
             .await?;
-    // A script that reads that we are ready may change a file, or stop us, in the same moment.
+    // Before we say that we are ready: a script that waits for that may change a file, or stop us, at once.
     let stop = stop_signal()?;
     let _watcher = watch_files(path, &configuration, instance.clone(), certificate.clone());
     let ready = || announce(common, &instance, &configuration);
     serving::serve(&instance, serving::Entry { listeners, certificate, stop }, ready).await
 }
 
-/// Beyond loopback, plain HTTP shows every token to the network (RS-42, AS-07).
+/// Refuses plain HTTP beyond loopback, where it would show every token to the network (RS-42, AS-07).
 fn refuse_plain_http(configuration: &Configuration) -> Result<(), CommandError> {
     let open = configuration.listen.is_some_and(|listen| !listen.ip().is_loopback());
     let protected = configuration.tls.cert.is_some() || configuration.tls.terminated_in_front;
@@ -109,7 +109,7 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
             &serde_json::json!({ "ready": true, "base_url": instance.base_url, "servers": servers, "pid": std::process::id() }),
         );
     }
-    // Nothing is said of whether they answer: that is seen when they are called.
+    // Whether the servers answer is not known before they are called.
     let count = match servers.len() {
         1 => "1 server".to_owned(),
         count => format!("{count} servers"),
@@ -127,7 +127,8 @@ fn announce(common: &Common, instance: &Instance, configuration: &Configuration)
     Ok(())
 }
 
-/// Watches the folders of the configuration and of the certificate (mounted ones are swapped links), and SIGHUP.
+/// Watches the folders of the configuration and of the certificate (in a container, a mounted file changes by a swapped
+/// link), and SIGHUP.
 fn watch_files(
     path: &Path,
     configuration: &Configuration,
@@ -160,7 +161,7 @@ fn watch_files(
     });
     let path = path.to_owned();
     let mut last = configuration.clone();
-    // Not read yet: what changed while we started is taken over at the first notice.
+    // No fingerprint yet, so the first event also takes over what changed while we started.
     let mut seen = None;
     tokio::spawn(async move {
         while changed.recv().await.is_some() {
@@ -169,7 +170,7 @@ fn watch_files(
             let (looked_at, rules) = (files.clone(), policies.clone());
             let now = os::beside(READ_TIMEOUT, move || fingerprint(&looked_at, &rules)).await;
             if now.is_some() && std::mem::replace(&mut seen, now) == now {
-                // Something else in these folders.
+                // Another file of these folders has changed.
                 continue;
             }
             reload(&path, &mut last, &instance, certificate.clone()).await;
@@ -178,13 +179,14 @@ fn watch_files(
     Some(watcher)
 }
 
-/// That a file was opened is told as well, and reading it again would be told in its turn. What could not be told may be
-/// a change.
+/// Returns whether an event may mean a change. Opening a file is an event too, so reading the files in response would
+/// cause the next event. A failed notification may stand for a change.
 fn is_news(event: &notify::Result<notify::Event>) -> bool {
     !event.as_ref().is_ok_and(|event| event.kind.is_access())
 }
 
-/// Of all that is watched, as it is on the disk: reading configuration and policies with care costs more than looking.
+/// Returns the fingerprint of all watched files as they are on the disk. Taking it costs less than reading the
+/// configuration and the policies.
 fn fingerprint(files: &[PathBuf], policies: &Path) -> Digest {
     let mut paths = files.to_vec();
     let mut rules: Vec<PathBuf> =
@@ -194,7 +196,7 @@ fn fingerprint(files: &[PathBuf], policies: &Path) -> Digest {
     let mut parts = Vec::with_capacity(2 * paths.len());
     for path in paths {
         parts.push(path.as_os_str().as_encoded_bytes().to_vec());
-        // What cannot be read is another state than what is empty.
+        // An unreadable file must not look like an empty one.
         parts.push(std::fs::read(&path).unwrap_or_else(|error| error.to_string().into_bytes()));
     }
     Digest::of_list(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
@@ -223,7 +225,7 @@ async fn reload(
         }
         None => return tracing::error!("the configuration could not be read again in time; the old one stays"),
     };
-    // What is missing on this machine is told where it is used.
+    // What is missing on this machine is reported where it is used.
     if !loaded.is_sound() {
         report::report(&loaded);
         return tracing::error!("the configuration has mistakes; the old one stays");
@@ -247,7 +249,7 @@ async fn reload(
     }
 }
 
-/// Says which settings changed that are read at a start only.
+/// Warns about changed settings that are read only at the start.
 fn warn_of_restart(before: &Configuration, after: &Configuration) {
     let settings = [
         ("base_url", before.base_url != after.base_url),
@@ -267,7 +269,7 @@ mod tests {
 
     use super::{fingerprint, is_news};
 
-    /// Reading what is watched must not look like a change of it, or it is read for ever.
+    /// Reading a watched file must not look like a change, or it would be read again for ever.
     #[test]
     fn looking_at_a_file_is_no_change() {
         for (kind, expected) in [

@@ -15,7 +15,7 @@ use crate::config::ServerDefinition;
 use crate::control;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `server` commands.
 pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(), CommandError> {
     let mut config = None;
     let act = match command {
@@ -70,7 +70,7 @@ pub(crate) async fn perform(common: &Common, command: ServerCommand) -> Result<(
     Ok(())
 }
 
-/// A tool that was not in the first list: for the owner, who has not read it with the others.
+/// Tells the owner about a tool that was not in the first list, and so was not reviewed with the others.
 fn say_later(later: &SeenLater) {
     let (name, when) = (visible(&later.name), later.first_seen.strftime("%F %R"));
     if later.listed {
@@ -80,7 +80,7 @@ fn say_later(later: &SeenLater) {
     }
 }
 
-/// Prints the table `tools` of a server: the class that each tool has, or the one that its name and annotations suggest.
+/// Prints the table `tools` of a server, with the class of each tool, or the one that its name and annotations suggest.
 async fn propose(common: &Common, server: ServerName, config: Option<&Path>) -> Result<(), CommandError> {
     let act = Command::ToolsAsk { server: server.clone() };
     let tools = match control::judge(common, config, act).await? {
@@ -112,12 +112,12 @@ async fn propose(common: &Common, server: ServerName, config: Option<&Path>) -> 
     Ok(())
 }
 
-/// What a server says of a tool, on one short line.
+/// Returns the server's description of a tool, on one short line.
 fn summary(tool: &Tool) -> String {
     tool.summary.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
-/// A tool and the fingerprint that was shown with it. A name may have an `@` in it; a fingerprint is hexadecimal.
+/// Splits `TOOL@FINGERPRINT`. A name may contain an `@`; a fingerprint is hexadecimal.
 fn named(text: &str) -> (String, Option<String>) {
     let is_print = |print: &str| print.len() == 24 && print.bytes().all(|byte| byte.is_ascii_hexdigit());
     match text.rsplit_once('@') {
@@ -126,7 +126,7 @@ fn named(text: &str) -> (String, Option<String>) {
     }
 }
 
-/// Shows what is held back.
+/// Shows the tools that are held back.
 async fn diff(common: &Common, server: ServerName) -> Result<(), CommandError> {
     let tools = match control::act(common, Command::ToolsHeld { server: server.clone() }).await? {
         Outcome::Held { tools } => tools,
@@ -147,7 +147,7 @@ async fn diff(common: &Common, server: ServerName) -> Result<(), CommandError> {
     if tools.is_empty() { Ok(()) } else { Err(CommandError::no("")) }
 }
 
-/// As one word of a shell: a name of a server's choosing is about to be pasted into one.
+/// Quotes a text as one word for a shell: the user will paste this name, which the server chose, into one.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -180,7 +180,7 @@ fn class(text: &str) -> Result<(String, ToolClass), CommandError> {
     Ok((tool.to_owned(), class.parse().map_err(|_| wrong())?))
 }
 
-/// What stands behind a server, exactly and whole (ST-14).
+/// Returns the whole command or URL of a server, unchanged (ST-14).
 fn behind(definition: &str) -> String {
     match serde_json::from_str::<ServerDefinition>(definition) {
         Ok(ServerDefinition { url: Some(url), .. }) => url,
@@ -196,7 +196,7 @@ fn tool_row(tool: Tool) -> Vec<String> {
     vec![tool.name, class.to_owned(), tool.proposed.as_str().to_owned(), summary]
 }
 
-/// Changes what a user may use at a server that `run` keeps. Those of `serve` stand in its file.
+/// Changes what a user may use at a server of `run`. For `serve`, its configuration file says that.
 async fn reach(common: &Common, command: Command) -> Result<(), CommandError> {
     match control::act(common, command).await {
         Ok(outcome) if common.json => print_json(&outcome),

@@ -1,4 +1,4 @@
-//! `sekisho specmap`: a specification as a picture. `specification` reads it; here texts are found and fetched.
+//! `sekisho specmap`: draws a specification as a picture. The crate `specification` reads texts; they are fetched here.
 
 use sekisho_specification::{self as specification, AskError, External, Map, Options, ReadError, Source};
 
@@ -13,7 +13,7 @@ use crate::telemetry;
 
 mod sources;
 
-/// Reads the texts, and prints what was asked of them.
+/// Reads the texts, and prints the chosen view of them.
 pub(crate) async fn specmap(common: &Common, arguments: &SpecmapArguments) -> Result<(), CommandError> {
     telemetry::start_quiet();
     if let Some(SpecmapCommand::Diff(arguments)) = &arguments.command {
@@ -80,7 +80,7 @@ async fn read(names: &[String], way: &WayThere) -> Result<Map, CommandError> {
     specification::read(&texts).map_err(unread)
 }
 
-/// The sentence and, after its colon, what to do.
+/// Makes an error of a text: the sentence before its colon, and the hint after it.
 fn parted(text: &str) -> CommandError {
     let (message, help) = text.rsplit_once(": ").unwrap_or((text, "see `sekisho specmap --help`"));
     CommandError::usage(message, help)
@@ -107,7 +107,7 @@ fn other_format(what: &str, formats: &str) -> CommandError {
     CommandError::usage(format!("{what} is not written in this format"), format!("name {formats}"))
 }
 
-/// Foreign text for a terminal, which obeys control characters (ATK-95).
+/// Prints foreign text with control characters escaped, because a terminal would obey them (ATK-95).
 fn print(text: &str) -> Result<(), CommandError> {
     let control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
     say_part!("{}", text.replace(control, "\u{fffd}"));

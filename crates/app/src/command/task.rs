@@ -15,7 +15,7 @@ use crate::control;
 use crate::data_dir::DataDir;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `task` commands.
 pub(crate) async fn perform(common: &Common, command: TaskCommand) -> Result<(), CommandError> {
     let mut data_dir = common.data_dir.clone();
     let (act, done) = match command {
@@ -63,11 +63,11 @@ fn row(task: &TaskRow) -> Vec<String> {
     ]
 }
 
-/// What is to begin on which grant, and where the checkpoint of the configuration that was named keeps its data.
+/// Returns the grant, the task to begin on it, and the data directory of the configuration, if one was named.
 fn read(start: TaskStart) -> Result<(GrantId, TaskDefinition, Option<PathBuf>), CommandError> {
     let (offered, data_dir) = match (&start.template, &start.config) {
         (Some(template), Some(config)) => offered(template, config)?,
-        // Without a template nothing is read from the file but where the checkpoint is.
+        // Without a template, only the data directory is read from the file.
         (_, Some(config)) => (TaskDefinition::default(), check::read(config)?.configuration.data_dir),
         (_, None) => (TaskDefinition::default(), None),
     };
@@ -82,7 +82,7 @@ fn read(start: TaskStart) -> Result<(GrantId, TaskDefinition, Option<PathBuf>), 
     Ok((grant, definition, data_dir))
 }
 
-/// The task that a configuration offers under this name.
+/// Returns the task template that a configuration has under this name, and its data directory.
 fn offered(template: &str, config: &Path) -> Result<(TaskDefinition, Option<PathBuf>), CommandError> {
     let configuration = check::sound(config)?;
     let servers = &configuration.servers;

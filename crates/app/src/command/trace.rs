@@ -1,5 +1,5 @@
-//! `sekisho trace`: one call, or one grant from its login on, drawn as it was. The records hold no secret, so neither
-//! does the picture.
+//! `sekisho trace`: draws one call, or one grant from its login on, as a sequence. The records hold no secret, so
+//! neither does the picture.
 
 use sekisho_acts::command::{Command, Outcome};
 use sekisho_acts::question::RecordRow;
@@ -14,9 +14,9 @@ use crate::cli::{Common, DiagramFormat};
 use crate::error::CommandError;
 use crate::{control, say};
 
-/// Records asked for at a time.
+/// How many records are asked for at a time.
 const PAGE: u32 = 1000;
-/// Records in one picture.
+/// The most records in one picture.
 const DRAWN_MAX: usize = 200;
 
 const CLIENT: &str = "Client";
@@ -24,7 +24,7 @@ const GATEWAY: &str = "Gateway";
 const ISSUER: &str = "Issuer";
 const PERSON: &str = "Person";
 
-/// Draws what the records say of a request or of a grant.
+/// Draws what the records say about a request or a grant.
 pub(crate) async fn trace(common: &Common, id: &str, format: DiagramFormat) -> Result<(), CommandError> {
     let (title, records) = match (id.parse::<RequestId>(), id.parse::<GrantId>()) {
         (Ok(request), _) => (format!("Request {request}"), all(common, Some(request)).await?),
@@ -59,8 +59,8 @@ async fn all(common: &Common, request: Option<RequestId>) -> Result<Vec<RecordRo
     }
 }
 
-/// What led to a grant, and what came of it: the client's registration, its person's last login before, and everything
-/// under the grant.
+/// Returns the records that led to a grant and those that followed: the client's registration, its person's last login
+/// before, and everything under the grant.
 fn of_grant(records: Vec<RecordRow>, grant: GrantId) -> Vec<RecordRow> {
     let given = records.iter().find_map(|row| match &row.record.event {
         Event::Act(event) if event.grant == Some(grant) => Some((event.clone(), row.seq)),
@@ -71,7 +71,7 @@ fn of_grant(records: Vec<RecordRow>, grant: GrantId) -> Vec<RecordRow> {
     let login = records.iter().filter(|row| row.seq < at && is(row, ActKind::LoginSucceeded));
     let login = login.filter(|row| of(&row.record.event).is_some_and(|event| event.subject == given.subject));
     let login = login.map(|row| row.seq).next_back();
-    // The yes came before there was a grant.
+    // The consent is recorded before the grant exists.
     let yes = records.iter().filter(|row| row.seq < at && is(row, ActKind::ConsentGiven));
     let yes = yes.filter(|row| of(&row.record.event).is_some_and(|event| event.client == given.client));
     let yes = yes.map(|row| row.seq).next_back();
@@ -90,7 +90,7 @@ fn of(event: &Event) -> Option<&Act> {
     if let Event::Act(event) = event { Some(event) } else { None }
 }
 
-/// Whether an act ended the grant together with others: those of its user, its client or its server, or all.
+/// Returns whether an act ended the grant together with others: those of its user, its client or its server, or all.
 fn ends(event: &Act, given: &Act) -> bool {
     match event.act {
         ActKind::BaseUrlChanged => true,
@@ -135,7 +135,7 @@ fn drawn(title: &str, records: &[RecordRow], names: &Names) -> Sequence {
                 let after = format!("{} after {} ms", outcome.status, outcome.millis);
                 sequence.answer(GATEWAY, CLIENT, &after);
             }
-            // They are of no exchange in particular.
+            // These records belong to no single exchange.
             Event::ClockSet { .. } | Event::Refusals(_) => {}
             Event::Rejection(rejection) => rejected(&mut sequence, rejection),
         }
@@ -153,7 +153,7 @@ fn who(names: &Names, subject: Option<&Subject>, client: Option<&ClientId>) -> S
     format!("{subject}{client}")
 }
 
-/// An act: who did it, what, and the clause that it follows.
+/// Draws an act: who did it, what it was, and the clause of the specification that it follows.
 fn acted(sequence: &mut Sequence, act: &Act, names: &Names) {
     let from = match act.actor {
         Actor::Agent | Actor::Client => CLIENT.to_owned(),
@@ -164,7 +164,7 @@ fn acted(sequence: &mut Sequence, act: &Act, names: &Names) {
         Actor::User(user) if act.subject.as_ref().is_none_or(|subject| *subject == Subject::User(user)) => {
             PERSON.to_owned()
         }
-        // An owner or an administrator, about somebody else's grant.
+        // An owner or an administrator who acts on somebody else's grant.
         Actor::User(user) => names.subject(&Subject::User(user)),
     };
     let (what, clause) = words(act.act);
@@ -177,7 +177,7 @@ fn acted(sequence: &mut Sequence, act: &Act, names: &Names) {
     }
 }
 
-/// A verb for an act, and what it follows.
+/// Returns words for an act, and the clause of the specification that it follows.
 fn words(kind: ActKind) -> (&'static str, &'static str) {
     use ActKind as K;
     match kind {

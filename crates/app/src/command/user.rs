@@ -11,7 +11,7 @@ use crate::cli::{Common, UserCommand};
 use crate::control;
 use crate::error::CommandError;
 
-/// Performs one of the commands.
+/// Performs one of the `user` commands.
 pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(), CommandError> {
     let act = match command {
         UserCommand::Add { name, owner, role, password_stdin } => {
@@ -60,7 +60,7 @@ pub(crate) async fn perform(common: &Common, command: UserCommand) -> Result<(),
     Ok(())
 }
 
-/// The PHC string of the password on standard input, without its line end.
+/// Reads a password from standard input, without its line end, and returns its PHC string.
 async fn hashed_password() -> Result<String, CommandError> {
     let mut text = String::new();
     let unreadable = |error: std::io::Error| {

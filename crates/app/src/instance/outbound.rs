@@ -1,4 +1,4 @@
-//! What an instance sends by itself: heads of the records to the second place, and requests for access to the webhook.
+//! What an instance sends unasked: heads of the records to the second place, and requests for access to the webhook.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::webhook::Announcer;
 use crate::{reach, servers};
 
 impl Instance {
-    /// What sends the heads of our chain to the second place, if the configuration names one.
+    /// Returns the sender of our chain's heads, if the configuration names a second place.
     pub(crate) fn heads(&self) -> Result<Option<Heads>, CommandError> {
         let configuration = self.configuration.load();
         let Some(place) = &configuration.audit.heads else { return Ok(None) };
@@ -29,7 +29,7 @@ impl Instance {
         }))
     }
 
-    /// What announces requests for access, if the configuration names a webhook.
+    /// Returns the announcer of requests for access, if the configuration names a webhook.
     pub(crate) fn announcer(&self) -> Result<Option<Announcer>, CommandError> {
         let configuration = self.configuration.load();
         let Some(webhook) = &configuration.webhook else { return Ok(None) };
@@ -44,7 +44,7 @@ impl Instance {
         }))
     }
 
-    /// The client for addresses that the operator named. Loopback is among them, which no stranger can make us call.
+    /// Returns the HTTP client for addresses that the operator named. Only such an address may be a loopback one.
     fn reach_out(&self, configuration: &Configuration) -> Result<Arc<SafeHttp>, CommandError> {
         reach::named(configuration, self.extra_ca.clone()).map(Arc::new)
     }

@@ -1,4 +1,4 @@
-//! Answers questions about calls and servers, by what is in force.
+//! Answers questions about calls and servers, from the configuration and servers in force.
 
 use sekisho_acts::ActError;
 use sekisho_acts::command::{Command, Outcome};
@@ -22,15 +22,15 @@ impl Instance {
         judge(&self.store, (&self.source, &configuration), self.clock.now(), command).await
     }
 
-    /// Which servers are in force, and what is known of their tools.
+    /// Answers a question about the servers in force and what is known of their tools.
     pub(crate) async fn describe(&self, command: Command) -> Result<Outcome, CommandError> {
         let configuration = self.configuration.load_full();
         described::describe(&self.store, (&self.source, &configuration), command).await
     }
 }
 
-/// Answers a question about calls: what the three sets say to one, what could be narrower, what other policies would come
-/// to. Nothing has to run for it.
+/// Answers a question about calls: what the three sets decide, what could be narrower, what other policies would
+/// change. Needs no running instance.
 pub(crate) async fn judge(
     store: &Store,
     (source, configuration): (&Source, &Configuration),

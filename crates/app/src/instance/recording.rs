@@ -1,4 +1,4 @@
-//! Keeps the records whole: sums of refusals, calls that were cut off, and the heads in the second place.
+//! Keeps the records complete: sums of refusals, calls that were cut off, and the heads in the second place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use super::wiring::Instance;
 use crate::heads::{Heads, PLACE_SETTING, SecondPlace};
 use crate::os::{self, OsEntropy, READ_TIMEOUT};
 
-/// How often it is noted since when calls may be open.
+/// How often to note the time since which calls may be open.
 const NOTED_EVERY: Duration = Duration::from_mins(5);
-/// Between two attempts to close calls of which no end is on record.
+/// How long to wait after an error before trying again to close calls whose end is not on record.
 const CLOSE_RETRY: Duration = Duration::from_secs(5);
-/// How many outcomes one transaction writes.
+/// The most outcomes that one transaction writes.
 const CLOSED_AT_ONCE: usize = 500;
-/// How far back calls without an end are looked for where nobody noted since when there may be any: a store of an earlier
-/// version.
+/// How far back to look for calls without an end if the store has no time noted, as after an earlier version; in
+/// seconds.
 const LOOKED_BACK_SECONDS: i64 = 86_400;
 
 impl Instance {
-    /// Puts the sums of refusals on record that were not recorded one by one.
+    /// Records, from time to time, the sums of refusals that were not recorded one by one.
     pub(super) async fn count_refusals(self: Arc<Self>) {
         let mut every = tokio::time::interval(REFUSALS_WRITTEN_EVERY);
         loop {
@@ -35,7 +35,7 @@ impl Instance {
         }
     }
 
-    /// Puts them on record now.
+    /// Records the sums of refusals now.
     pub(crate) async fn write_refusals(&self) -> Result<(), StoreError> {
         let sums = self.upkeep.refusals.take();
         if sums.is_empty() {
@@ -57,8 +57,8 @@ impl Instance {
         tx.commit().await
     }
 
-    /// Closes the calls of earlier runs of which no end is on record, and then notes from time to time since when calls of
-    /// this run may be open.
+    /// Closes the calls of earlier runs whose end is not on record, and then notes from time to time since when calls
+    /// of this run may be open.
     pub(super) async fn close_calls(self: Arc<Self>) {
         while let Err(error) = self.close_unended().await {
             tracing::warn!(%error, "calls that were cut off could not be closed in the records; trying again");
@@ -73,7 +73,7 @@ impl Instance {
         }
     }
 
-    /// A decision whose outcome was lost gets the outcome *unknown* (ATK-175).
+    /// Records the outcome *unknown* for each decision whose outcome was lost (ATK-175).
     async fn close_unended(&self) -> Result<(), StoreError> {
         let mut tx = self.store.read().await?;
         let noted = tx.audit().open_since(self.node).await?;
@@ -120,9 +120,9 @@ impl Instance {
         tx.commit().await
     }
 
-    /// Holds the heads in the second place against the records, as far as that is quick, and says loudly what does not fit
-    /// (ATK-176). It does not keep us from starting: then whoever can cut the records could also stop the checkpoint, and
-    /// what happens from now on would be on record nowhere.
+    /// Compares the records with the newest heads in the second place, and logs contradictions as errors (ATK-176).
+    /// They do not keep us from starting: otherwise whoever can cut the records could also stop the checkpoint, and
+    /// nothing that happens from now on would be on record.
     pub(crate) async fn compare_heads(&self, heads: &Heads) {
         let place = heads.place.clone();
         let newest = os::beside(READ_TIMEOUT, move || place.newest()).await;
@@ -154,7 +154,7 @@ impl Instance {
         tx.commit().await
     }
 
-    /// Notes the second place in force in the store, for commands that run while no instance does.
+    /// Stores which second place is configured, for commands that run while no instance does.
     pub(crate) async fn note_second_place(&self) -> Result<(), StoreError> {
         let place = self.configuration.load().audit.heads.clone().unwrap_or_default();
         let mut tx = self.store.read().await?;
@@ -168,7 +168,7 @@ impl Instance {
         tx.commit().await
     }
 
-    /// The second place in force.
+    /// Returns the second place of the configuration in force.
     pub(crate) fn second_place(&self) -> Option<SecondPlace> {
         let configuration = self.configuration.load();
         configuration.audit.heads.as_deref().and_then(|place| SecondPlace::read(place).ok())

@@ -1,4 +1,4 @@
-//! Puts changes in force while calls are answered: of the configuration file, and of the store.
+//! Puts changes of the configuration file and of the store in force while calls are answered.
 
 use std::sync::Arc;
 
@@ -14,19 +14,20 @@ use crate::os::{self, OsEntropy, READ_TIMEOUT};
 use crate::servers::{self, Defined, RouteParts};
 
 impl Instance {
-    /// Takes over what changed in the store, so that it is in force when this returns and not a moment later.
+    /// Takes over changes of the store; they are in force when this returns.
     pub(crate) async fn take_over(&self) -> Result<(), CommandError> {
         let _turn = self.reloading.lock().await;
         self.put_in_force(&self.configuration.load_full()).await
     }
 
-    /// Takes over changed definitions; on a mistake the old ones stay.
+    /// Takes over changed definitions; after an error, the old ones stay in force.
     pub(crate) async fn reload(&self, configuration: &Configuration) -> Result<(), CommandError> {
         let _turn = self.reloading.lock().await;
         self.put_in_force(configuration).await
     }
 
-    /// The caller holds the turn: otherwise what was read earlier could replace what was read later.
+    /// Puts a configuration in force. The caller holds the lock `reloading`: otherwise an older state could replace a
+    /// newer one.
     async fn put_in_force(&self, configuration: &Configuration) -> Result<(), CommandError> {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let people = people(&self.store, self.clock.now()).await?;
@@ -36,14 +37,14 @@ impl Instance {
         self.watches.rights.send_replace(Arc::new(rights));
         self.watches.directory.send_replace(Arc::new(directory));
         self.watches.routes.send_replace(Arc::new(routes));
-        // The new routes are used before anybody is told that they are in force.
+        // The new routes have to be in use before anybody is told that they are in force.
         self.gateway.remount().await;
         self.configuration.store(Arc::new(configuration.clone()));
         Ok(())
     }
 
-    /// Routes, with the secrets that they name. The files that hold these may hang, so they are read on a thread that
-    /// nobody else waits for.
+    /// Makes routes, reading the secrets that they name. Their files may hang, so they are read on a thread that nobody
+    /// else waits for.
     async fn routes_of(&self, defined: Vec<Defined>, arguments_days: u32) -> Result<Routes, CommandError> {
         let (base_url, extra_ca, builtin) = (self.base_url.clone(), self.extra_ca.clone(), self.builtin.clone());
         let read = os::beside(READ_TIMEOUT, move || {

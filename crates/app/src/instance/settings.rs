@@ -1,4 +1,4 @@
-//! Settings of the issuer and of the gateway, as the configuration has them.
+//! Makes the settings of the issuer and of the gateway from the configuration.
 
 use std::num::NonZeroU32;
 
@@ -10,7 +10,7 @@ use sekisho_protocol::ids::ClientId;
 use crate::base_url::{BaseUrlSettings, hosts};
 use crate::config::Configuration;
 
-/// What the configuration and the port say of the base URL.
+/// Returns the settings of the base URL, from the configuration and the port.
 pub(super) fn base_url_settings(configuration: &Configuration, port: u16) -> BaseUrlSettings<'_> {
     let scheme = if configuration.tls.cert.is_some() { "https" } else { "http" };
     BaseUrlSettings { configured: configuration.base_url.as_deref(), scheme, port }
@@ -39,7 +39,7 @@ pub(super) fn gateway_settings(configuration: &Configuration, base_url: &str) ->
         allowed_hosts: hosts(base_url),
         allowed_origins,
         record_reads_first: configuration.audit.reads_first,
-        // What is no identifier was refused when the file was read.
+        // Invalid identifiers were refused when the file was read.
         tool_error_clients: configuration
             .clients
             .tool_errors
@@ -55,7 +55,8 @@ pub(super) fn gateway_settings(configuration: &Configuration, base_url: &str) ->
     }
 }
 
-/// What bodies and answers may hold. With less than the least, the share of one client would have no room for an answer.
+/// Returns how much memory bodies and answers may take. Below the minimum, the share of one client would be too small
+/// for an answer.
 fn memory(mib: u32) -> Memory {
     const LEAST_MIB: u32 = 128;
     Memory::new(self::mib(mib.max(LEAST_MIB)))

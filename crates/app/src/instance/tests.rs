@@ -6,7 +6,8 @@ use crate::config::Configuration;
 use crate::control::{Control, Reply};
 use crate::data_dir::DataDir;
 
-/// A user who was just added can sign in at once, and a disabled one cannot. Nothing follows the feed in this test.
+/// A user who was just added can sign in at once, and a disabled one cannot, although this test does not follow the
+/// feed.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_operator_did_is_in_force_when_the_command_returns() {
     let folder = tempfile::tempdir().unwrap();

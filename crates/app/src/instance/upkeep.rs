@@ -1,4 +1,4 @@
-//! What an instance does beside answering: it deletes what has ended, renews keys, keeps room on the disk.
+//! Background work of an instance: deletes expired rows, renews keys, keeps room on the disk.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -10,11 +10,11 @@ use super::wiring::Instance;
 use crate::keys;
 use crate::os::{self, OsEntropy, READ_TIMEOUT};
 
-/// How often what has ended is deleted.
+/// How often expired rows are deleted.
 const SWEEP_EVERY: Duration = Duration::from_mins(5);
 
 impl Instance {
-    /// The work beside answering, each until it is aborted.
+    /// Starts the background tasks, each of which runs until it is aborted.
     pub(crate) fn keep_up(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
         let timekeeper = self.upkeep.timekeeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut work = vec![
@@ -26,7 +26,7 @@ impl Instance {
         work
     }
 
-    /// Deletes what has expired, renews keys, keeps room on the disk.
+    /// Deletes expired rows, renews keys, keeps room on the disk.
     async fn housekeep(self: Arc<Self>) {
         let mut every = tokio::time::interval(SWEEP_EVERY);
         let mut brought_back = false;
@@ -38,7 +38,7 @@ impl Instance {
                 Some(Err(error)) => tracing::warn!(%error, "no room could be kept for a full disk"),
                 None => tracing::warn!("no room could be kept for a full disk: the disk does not answer"),
             }
-            // By a clock that was just set, what has not ended may seem to have.
+            // With a clock that was just set, rows may seem to have expired that have not.
             let trusted = self.upkeep.clock.is_trusted();
             if trusted && let Err(error) = self.delete_ended(&mut brought_back).await {
                 tracing::warn!(%error, "expired entries could not be deleted");
@@ -51,8 +51,8 @@ impl Instance {
         }
     }
 
-    /// Deletes what has ended. Once, whenever the clock has come to be trusted, what seems to be made in the future is set
-    /// right before.
+    /// Deletes expired rows. Before the first time after the clock has become trusted, corrects rows that seem to be
+    /// made in the future.
     async fn delete_ended(&self, brought_back: &mut bool) -> Result<(), StoreError> {
         let now = self.clock.now();
         if !*brought_back {

@@ -1,4 +1,4 @@
-//! What the work beside answering goes by: the clock, where our records begin, and what strangers were refused.
+//! The state of the background work: the clock, where our records begin, and the refusals of strangers.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,21 +9,21 @@ use crate::clock::{SteadyClock, Timekeeper};
 use crate::error::CommandError;
 use crate::os::OsEntropy;
 
-/// What this work goes by.
+/// The state of the background work.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     /// The clock, as the timekeeper sets it.
     pub(super) clock: Arc<SteadyClock>,
-    /// What keeps the clock right, until that begins.
+    /// The timekeeper, until it is started.
     pub(super) timekeeper: Mutex<Option<Timekeeper>>,
-    /// The last record of this node before we began.
+    /// The sequence number of this node's last record before this process started; 0 if it has none.
     pub(super) begins_after: i64,
-    /// What strangers were refused.
+    /// The refusals of strangers, which are recorded as sums.
     pub(super) refusals: Arc<Refusals>,
 }
 
 impl Upkeep {
-    /// Compares the clock with what is stored, and notes where our records begin.
+    /// Compares the clock with the store, and notes where our records begin.
     pub(super) async fn begin(store: &Store, node: NodeId) -> Result<Self, CommandError> {
         let clock = Arc::new(SteadyClock::new());
         let mut timekeeper = Timekeeper::new(clock.clone(), Arc::new(OsEntropy), store.clone(), node);
@@ -35,7 +35,7 @@ impl Upkeep {
     }
 }
 
-/// The place of the newest record of a node: what is on record beyond it was written by this process.
+/// Returns the sequence number of a node's newest record. This process will write the records after it.
 async fn last_record(store: &Store, node: NodeId) -> Result<i64, CommandError> {
     let found = async {
         let mut tx = store.read().await?;

@@ -1,4 +1,4 @@
-//! Asks what is behind a server: whether it answers, and what it offers.
+//! Asks upstreams whether they answer, and which tools they have.
 
 use sekisho_gateway::ProbeError;
 use sekisho_protocol::ids::ServerName;
@@ -7,7 +7,8 @@ use super::wiring::Instance;
 use crate::error::CommandError;
 
 impl Instance {
-    /// Asks a server what it offers if that is not known. A server that does not answer is logged, and no error.
+    /// Asks a server for its tools if they are not known. If the server does not answer, that is logged and not an
+    /// error.
     pub(crate) async fn look_once(&self, name: &ServerName) {
         let known = match self.store.read().await {
             Ok(mut tx) => tx.catalogue().list(name).await.is_ok_and(|tools| !tools.is_empty()),
@@ -18,8 +19,8 @@ impl Instance {
         }
     }
 
-    /// Starts or calls what is behind a server, and learns its tools; the error says why it does not work. What cannot be
-    /// reached at the moment is no mistake: then this gives why.
+    /// Starts or calls the upstream of a server, and learns its tools; the error says why it does not work. If it
+    /// cannot be reached at the moment, that is no error: the reason is returned.
     pub(crate) async fn look_behind(&self, name: &ServerName) -> Result<Option<String>, CommandError> {
         // A server that was added a moment ago is not in force yet.
         self.take_over().await?;

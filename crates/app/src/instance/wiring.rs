@@ -1,4 +1,4 @@
-//! Wires an instance: store, keys, issuer, gateway, and the watches that carry changes to them.
+//! Builds an instance: store, keys, issuer, gateway, and the watch channels that carry changes to them.
 
 use std::sync::Arc;
 
@@ -29,79 +29,79 @@ use crate::readiness::Away;
 use crate::servers::{self, RouteParts};
 use crate::{keys, reach};
 
-/// A checkpoint that is wired and serves nothing yet.
+/// A checkpoint whose parts are connected, but which does not listen yet.
 #[derive(Debug)]
 pub(crate) struct Instance {
     /// The issuer identifier.
     pub(crate) base_url: String,
-    /// Everything that is remembered.
+    /// The store.
     pub(crate) store: Store,
     /// The name of this node in the records.
     pub(crate) node: NodeId,
-    /// The one clock.
+    /// The clock that all parts use.
     pub(crate) clock: Arc<dyn Clock>,
     /// The protected resource.
     pub(crate) gateway: Arc<Gateway>,
-    /// What the work beside answering goes by.
+    /// The state of the background work.
     pub(super) upkeep: Upkeep,
-    /// Which servers cannot be reached.
+    /// The servers that cannot be reached.
     pub(crate) away: Away,
-    /// What the surfaces share that show pages.
+    /// The state that all pages share.
     pub(crate) site: Arc<Site>,
     /// The pages of signed-in people.
     pub(crate) console: Arc<Console>,
     /// The authorization server.
     pub(crate) issuer: Arc<Issuer>,
-    /// The checkpoint as a server.
+    /// The settings of the built-in server.
     pub(super) builtin: BuiltInSettings,
-    /// The folder that everything is kept in.
+    /// The data directory.
     pub(crate) data: DataDir,
     /// Where the definitions of servers come from.
     pub(super) source: Source,
     /// Certificate authorities that the configuration adds, as PEM.
     pub(super) extra_ca: Option<Vec<u8>>,
-    /// What requests and answers may hold.
+    /// How much memory requests and answers may take.
     pub(crate) memory: Memory,
-    /// The configuration in force: what a change of users is combined with.
+    /// The configuration in force, with which changes in the store are combined.
     pub(crate) configuration: ArcSwap<Configuration>,
-    /// What changes while calls are answered.
+    /// Values that change while calls are answered.
     pub(super) watches: Watches,
-    /// Changes are put in force one after another.
+    /// The lock for putting changes in force one after another.
     pub(super) reloading: tokio::sync::Mutex<()>,
     _lock: InstanceLock,
 }
 
-/// What changes while calls are answered: issuer and gateway read it once per request.
+/// Values that change while calls are answered; issuer and gateway read them once per request.
 #[derive(Debug)]
 pub(super) struct Watches {
-    /// The signing keys in force, and those that are still believed.
+    /// The signing keys in force, and older ones that are still accepted.
     pub(super) keys: watch::Sender<Keys>,
     /// What users may do.
     pub(super) rights: watch::Sender<Arc<Rights>>,
-    /// What the pages know of the servers.
+    /// The servers as the pages show them.
     pub(super) directory: watch::Sender<Arc<ServerDirectory>>,
-    /// What is behind the servers.
+    /// The routes to the upstreams of the servers.
     pub(super) routes: watch::Sender<Arc<Routes>>,
 }
 
-/// What an instance is made from.
+/// The parts that an instance is made from.
 pub(crate) struct Parts {
-    /// The folder, locked.
+    /// The data directory, locked.
     pub(crate) data: DataDir,
-    /// The lock.
+    /// The lock of the data directory.
     pub(crate) lock: InstanceLock,
     /// The store, open.
     pub(crate) store: Store,
-    /// The configuration; its servers count only for [`Source::File`].
+    /// The configuration; its servers are used only for [`Source::File`].
     pub(crate) configuration: Configuration,
-    /// Where servers come from.
+    /// Where the definitions of servers come from.
     pub(crate) source: Source,
-    /// The port that is listened on.
+    /// The port that we listen on.
     pub(crate) port: u16,
 }
 
 impl Instance {
-    /// Wires everything.
+    /// Builds an instance and connects its parts.
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, CommandError> {
         let Parts { data, lock, store, configuration, source, port } = parts;
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);

@@ -36,7 +36,7 @@ const fn shape(name: &'static str, before: &'static str, unit: &'static str, aft
     Shape { name, before, unit, after }
 }
 
-/// What a caller or an upstream can send as one message. Units end with a comma, so the end holds one more item.
+/// Messages that a caller or an upstream can send. Units end with a comma, so the end holds one more item.
 const MESSAGES: &[Shape] = &[
     shape("members", r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"#, r#""a#":#,"#, r#""z":0}}"#),
     shape(
@@ -89,7 +89,7 @@ const MESSAGES: &[Shape] = &[
 
 type Work = fn(&str) -> usize;
 
-/// What reads a message or a part of it.
+/// Functions that read a message or a part of it.
 const READING: &[(&str, Work)] = &[
     ("the strict walk", |text| usize::from(strict::check(text.as_bytes(), &Limits::upstream()).is_ok())),
     ("reading a message", |text| usize::from(Message::read(text.as_bytes(), &Limits::upstream()).is_ok())),
@@ -103,7 +103,7 @@ const READING: &[(&str, Work)] = &[
     ("JSON for a terminal", |text| text::json_for_terminal(text).len()),
 ];
 
-/// What writes a message anew with a change in it.
+/// Functions that write a message again with a change in it.
 const EDITING: &[(&str, Work)] = &[
     ("a new id", |text| edited(splice::replace_id(text.as_bytes(), &Id::Integer(7)))),
     ("a new progress token", |text| edited(splice::replace_progress_token(text.as_bytes(), &Id::Integer(7)))),
@@ -147,7 +147,7 @@ fn grows(works: &[(&str, Work)]) {
     }
 }
 
-/// ATK-246: no message makes the reading of it cost more than in proportion to its length.
+/// ATK-246: reading any message takes time in proportion to its length.
 #[test]
 fn reading_a_message_grows_with_it() {
     grows(READING);

@@ -1,4 +1,4 @@
-//! The JSON-RPC error codes we emit, and the writers of the few messages that are ours from end to end.
+//! The JSON-RPC error codes we emit, and the functions that write the few messages that are entirely ours.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use super::method::{Era, Revision};
 pub enum ErrorCode {
     /// −32020: a mirrored header is missing, malformed or says something else than the body.
     HeaderMismatch,
-    /// −32603: our fault; the request id is all that is told.
+    /// −32603: our fault; only the request id is told.
     Internal,
     /// −32602: the method is known, its parameters are not acceptable (also: unknown tool, prompt, resource, job).
     InvalidParams,
@@ -89,7 +89,7 @@ impl ErrorCode {
         }
     }
 
-    /// How "no such resource" is said in `revision`: −32602 since 2026-07-28, −32002 before.
+    /// Returns the code for "no such resource" in `revision`: −32602 since 2026-07-28, −32002 before.
     pub const fn resource_not_found(revision: Revision) -> Self {
         match revision.era() {
             Era::Initialize => Self::ResourceNotFound,
@@ -104,7 +104,7 @@ impl From<ErrorCode> for i32 {
     }
 }
 
-/// The message came to nothing because one of our own values could not be written as JSON.
+/// A message could not be made because one of our own values cannot be written as JSON.
 #[derive(Debug, thiserror::Error)]
 #[error("a value of ours could not be written as JSON: {0}")]
 pub struct WriteError(#[from] serde_json::Error);

@@ -1,4 +1,4 @@
-//! HTTP headers that repeat what the body says, and the decision which revision a POST belongs to.
+//! HTTP headers that repeat parts of the body, and the decision which revision a POST belongs to.
 //!
 //! Policy always looks at the body; headers only have to agree with it (ATK-65, PX-25..PX-28). A request whose version
 //! header and body name different eras is malformed, never older (TR-30, TR-51, ATK-67). A request of the older era may
@@ -22,43 +22,43 @@ pub const NAME: &str = "mcp-name";
 /// What the names of mirrored tool arguments start with, in lower case.
 pub const PARAM_PREFIX: &str = "mcp-param-";
 
-/// Bytes of one mirrored value; what HTTP servers commonly take for a whole header block (PX-30).
+/// The longest mirrored value, in bytes; HTTP servers commonly accept as much for a whole header block (PX-30).
 pub const VALUE_BYTES_MAX: usize = 8 << 10;
-/// Mirrored arguments of one request (PX-30).
+/// The most mirrored arguments of one request (PX-30).
 pub const PARAMS_MAX: usize = 64;
 
-/// What a missing header stands for in the older revisions (2025-11-25 transports, Protocol Version Header). Sent
-/// within a session it says no more than none would: what was agreed on holds (TR-15).
+/// The version that a missing header means in the older revisions (2025-11-25 transports, Protocol Version Header).
+/// Within a session, this value counts like no header: the version that was agreed on applies (TR-15).
 const VERSION_ASSUMED: &str = "2025-03-26";
 
 const SENTINEL_START: &str = "=?base64?";
 const SENTINEL_END: &str = "?=";
 
-/// Why headers and body do not make one request.
+/// Why the headers do not match the body.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HeaderError {
     /// The header came more than once.
     #[error("header `{header}` came more than once")]
     Duplicate {
-        /// In lower case.
+        /// The name of the header, in lower case.
         header: String,
     },
     /// The header's value is not ASCII as RFC 9110 §5.5 has it, or not the Base64 it claims to be.
     #[error("header `{header}` is malformed; send printable ASCII or `=?base64?…?=`")]
     Malformed {
-        /// In lower case.
+        /// The name of the header, in lower case.
         header: String,
     },
-    /// The header says something else than the body.
+    /// The header differs from the body.
     #[error("header `{header}` does not match the body")]
     Mismatch {
-        /// In lower case.
+        /// The name of the header, in lower case.
         header: String,
     },
-    /// The header is required and was not there.
+    /// The header is required and missing.
     #[error("header `{header}` is missing")]
     Missing {
-        /// In lower case.
+        /// The name of the header, in lower case.
         header: String,
     },
     /// 2026-07-28 requires this member of `_meta` on every request (TR-16).
@@ -76,7 +76,7 @@ pub enum HeaderError {
     /// The header belongs to 2026-07-28, the body does not, or has nothing that it could repeat.
     #[error("header `{header}` has nothing to match in the body; modern headers need a modern `_meta`")]
     Unexpected {
-        /// In lower case.
+        /// The name of the header, in lower case.
         header: String,
     },
     /// A version that is not served; `data` is `{supported, requested}` (TR-14).
@@ -116,7 +116,7 @@ impl HeaderError {
     }
 }
 
-/// One header that may come once.
+/// One header that may occur only once.
 #[derive(Clone, Copy, Debug, Default)]
 enum Slot<'a> {
     #[default]
@@ -236,7 +236,7 @@ pub fn agree(
         (None, Some(_)) => return Err(HeaderError::missing(PROTOCOL_VERSION)),
         (None, None) => {}
     }
-    // Something modern without a version is not old, it is broken.
+    // A request with modern parts and no version is malformed, not old.
     if message.meta().is_some_and(Meta::is_modern) {
         return Err(HeaderError::missing(PROTOCOL_VERSION));
     }
@@ -249,7 +249,7 @@ pub fn agree(
     Ok(revision)
 }
 
-/// An older request has nothing modern in its body, and what its headers repeat of it is true.
+/// Checks that an older request has nothing modern in its body, and that its headers match the body.
 fn agree_initialize(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<(), HeaderError> {
     if message.meta().is_some_and(Meta::is_modern) {
         return Err(HeaderError::mismatch(PROTOCOL_VERSION));
@@ -300,7 +300,7 @@ fn agree_stateless(headers: &HeaderView<'_>, message: &Message<'_>) -> Result<()
 
 fn agree_name(headers: &HeaderView<'_>, method: &str, params: Option<&Params<'_>>) -> Result<(), HeaderError> {
     let row = method::lookup(Revision::V2026_07_28, Direction::ClientToServer, method);
-    // An unknown method is told so (TR-19), whatever a client thought it should be named by.
+    // An unknown method is refused as such later (TR-19), whatever its `Mcp-Name` is.
     let Some(source) = row.map(|row| row.name_header) else { return Ok(()) };
     match (headers.name.one(NAME)?, named(source, params)) {
         (None, None) if source == NameSource::None => Ok(()),
@@ -310,7 +310,7 @@ fn agree_name(headers: &HeaderView<'_>, method: &str, params: Option<&Params<'_>
     }
 }
 
-/// What `Mcp-Name` repeats of the body.
+/// Returns the part of the body that `Mcp-Name` repeats.
 fn named<'a>(source: NameSource, params: Option<&'a Params<'_>>) -> Option<&'a str> {
     let params = params?;
     match source {
@@ -378,7 +378,7 @@ pub fn decode_value(value: &[u8]) -> Result<Cow<'_, str>, ValueError> {
     }
 }
 
-/// How a value is sent in `Mcp-Name` or `Mcp-Param-*`: as it is, or encoded where that would not arrive intact.
+/// Encodes a value for `Mcp-Name` or `Mcp-Param-*` if it would not arrive intact as it is.
 pub fn encode_value(value: &str) -> Cow<'_, str> {
     let looks_encoded = value.starts_with(SENTINEL_START) && value.ends_with(SENTINEL_END);
     let is_plain = plain(value.as_bytes()).is_some() && trim(value.as_bytes()).len() == value.len();

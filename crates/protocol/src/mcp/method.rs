@@ -1,7 +1,8 @@
-//! A table: every method of every revision we serve, in both directions, and what it needs (hence the length).
+//! A table of every method of every revision we serve, in both directions, and what it needs; therefore this file is
+//! long.
 //!
 //! The names were taken from the schemas of the three revisions and, for jobs on 2026-07-28, from the extension
-//! `io.modelcontextprotocol/tasks`. A name that has no row is unknown, and unknown is refused.
+//! `io.modelcontextprotocol/tasks`. A name that has no row is unknown and is refused.
 
 use std::fmt;
 use std::str::FromStr;
@@ -377,17 +378,17 @@ impl MethodRow {
         Self { extension: Some(TASKS_EXTENSION), name_header: NameSource::TaskId, ..self }
     }
 
-    /// Asked by the server, answered by the client.
+    /// Makes it a request that the server sends and the client answers.
     const fn asked_by_server(self) -> Self {
         Self { direction: Direction::ServerToClient, need: Need::Answer, ..self }
     }
 
-    /// Told by the server.
+    /// Makes it a notification that the server sends.
     const fn news(self) -> Self {
         Self { direction: Direction::ServerToClient, need: Need::News, ..self }
     }
 
-    /// No message of its own any more: an entry of `inputRequests`.
+    /// Makes it an entry of `inputRequests` instead of a message.
     const fn inside_a_result(self) -> Self {
         Self { shape: Shape::InputRequest, cancellable: false, ..self }
     }

@@ -17,7 +17,7 @@ const SUBSCHEMAS_MAX: usize = 10_000;
 /// The largest integer that every JavaScript client holds exactly: 2^53 − 1.
 const SAFE_INTEGER_MAX: i64 = (1 << 53) - 1;
 
-/// What the annotated argument may be.
+/// The types that an annotated argument may have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Primitive {
     /// `true` or `false`.

@@ -1,7 +1,7 @@
-//! Where the members of an object and the elements of an array stand in a JSON text that was checked before.
+//! Finds the positions of the members of an object and the elements of an array in a JSON text that was checked before.
 //!
-//! Total on any text: what is not JSON gives `None`, never a panic; but only after [`super::strict::check`] do
-//! the answers mean anything. Iterative, so depth costs no stack.
+//! Total on any text: text that is not JSON gives `None`, never a panic; but the answers mean something only after
+//! [`super::strict::check`]. Iterative, so depth costs no stack.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,8 +1,8 @@
-//! Edits of a message that was read, which leave every byte alone that they are not about.
+//! Edits of a message, which leave all other bytes unchanged.
 //!
-//! The bytes given must have passed [`super::message::Message::read`]; what comes out must be read again by the
-//! caller before it leaves, and its call compared with the permitted one. On other bytes these functions are total,
-//! but what they give is then worth nothing.
+//! The bytes must have passed [`super::message::Message::read`]. The caller must read the result again before sending
+//! it, and compare its call with the permitted one. On other bytes these functions are total, but their result is
+//! meaningless.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -20,7 +20,7 @@ pub enum SpliceError {
     /// The bytes were not checked before.
     #[error("not a message that was read before")]
     Malformed,
-    /// There is nothing at the place that was to be replaced.
+    /// The value to replace does not exist.
     #[error("the message has no `{member}`")]
     Missing {
         /// From the top of the message.

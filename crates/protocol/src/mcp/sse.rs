@@ -3,7 +3,7 @@
 //! By the HTML standard, §9.2.6: lines end with LF, CR LF or CR, a byte order mark at the start does not count,
 //! a blank line ends an event. Every byte that goes in comes out in the `raw` of exactly one piece, in order.
 
-/// Why the stream cannot be read on. The connection must end: what follows cannot be told apart any more.
+/// Why the stream cannot be read any further. The connection must end, because the rest cannot be divided into events.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SseError {
     /// A line that is not UTF-8, which a client would read differently.
@@ -22,7 +22,7 @@ pub enum SseError {
 pub struct Event {
     /// The bytes it came in, its blank line included.
     pub raw: Vec<u8>,
-    /// Its `data` lines, joined by LF; `None` when it had none, and then a client dispatches nothing.
+    /// Its `data` lines, joined by LF; `None` if it had none, and then a client ignores the event.
     pub data: Option<String>,
     /// Its type; `None` means `message`.
     pub event: Option<String>,
@@ -41,7 +41,7 @@ impl Event {
     }
 }
 
-/// What a stream is made of.
+/// A piece of a stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Piece {
     /// Comments (keep-alives) and blank lines between events: forwarded, never judged.
@@ -122,7 +122,7 @@ impl Parser {
         Ok(pieces)
     }
 
-    /// How many bytes of an event that is not complete are kept.
+    /// Returns how many bytes of an incomplete event are buffered.
     pub fn kept_bytes(&self) -> usize {
         self.event.raw.len() + self.line.len()
     }
@@ -133,7 +133,7 @@ impl Parser {
         self.kept_bytes() == 0
     }
 
-    /// How many bytes of an event that is not complete are kept.
+    /// Returns how many bytes of an incomplete event are buffered.
     pub fn open_bytes(&self) -> usize {
         self.event.raw.len() + self.line.len()
     }
@@ -141,7 +141,7 @@ impl Parser {
     /// The second half of a CR LF whose first half ended a chunk.
     fn late_line_feed(&mut self, pieces: &mut Vec<Piece>) {
         if self.event.raw.is_empty() {
-            // The line it ends was given away already.
+            // The line that it ends was returned already.
             pieces.push(Piece::Comment { raw: b"\n".to_vec() });
         } else {
             self.event.raw.push(b'\n');
@@ -174,7 +174,7 @@ impl Parser {
             self.has_fields = true;
             self.field(text);
         } else {
-            // Between events: given away at once, so that a keep-alive keeps alive.
+            // Between events: returned at once, so that a keep-alive reaches the client.
             pieces.push(Piece::Comment { raw: std::mem::take(&mut self.event.raw) });
         }
         Ok(())

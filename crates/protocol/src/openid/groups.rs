@@ -1,4 +1,4 @@
-//! Claims → groups: which values of which claims make a person a member of which group, and why the others do not.
+//! Maps claims to groups: which values of which claims make a person a member of which group, and why others do not.
 //!
 //! [`read`] is total. What it finds goes to the policies; how it found that goes to `check --login`, so that nobody has to
 //! guess why a renamed claim gave no rights.
@@ -28,7 +28,7 @@ pub enum Shape {
     Values,
 }
 
-/// From where groups are read.
+/// A rule for reading groups from a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRule {
     /// The names of the members that lead to the claim, from the outside: one for most claims. A name may hold anything, as
@@ -65,14 +65,14 @@ impl GroupRule {
     }
 }
 
-/// What one provider's claims are read by.
+/// The rules for reading the claims of one provider.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupRules<'a> {
     /// The provider.
     pub provider: &'a ProviderName,
     /// Its rules, in the order of the configuration.
     pub rules: &'a [GroupRule],
-    /// From how many values on the provider leaves some out without saying so.
+    /// The number of values at which the provider starts to leave some out without saying so.
     pub cut_at: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ pub struct Match {
     pub rule: usize,
     /// What the provider sent.
     pub value: String,
-    /// The group, as the policies call it.
+    /// The group's name in the policies.
     pub group: String,
 }
 
@@ -92,13 +92,13 @@ pub struct Match {
 pub struct Ignored {
     /// The place of the rule, from 0.
     pub rule: usize,
-    /// What was sent. `None`: it is about the whole claim.
+    /// The value that was sent. `None`: the reason is about the whole claim.
     pub value: Option<String>,
-    /// Why.
+    /// Why it does not count.
     pub why: Why,
 }
 
-/// Why something does not count.
+/// Why a claim or a value does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Why {
     /// The claim is not there.
@@ -107,28 +107,28 @@ pub enum Why {
     /// The value has invisible characters or blanks at its ends, is not in NFC, empty, or too long.
     #[error("not a name: empty, longer than {GROUP_BYTES_MAX} bytes, or with characters that are not seen")]
     Name,
-    /// `names` does not have it.
+    /// The value is not in `names`.
     #[error("not among the `names` of the rule")]
     Unnamed,
-    /// It does not begin with the prefix.
+    /// The value does not begin with the prefix.
     #[error("does not begin with the `prefix` of the rule")]
     Prefix,
 }
 
-/// Why nobody can say in which groups a person is: the sign-in is refused, because a rule that forbids something to a group
-/// would not be kept.
+/// Why the groups of a person are unknown. The sign-in is refused, because otherwise a rule that forbids something to a
+/// group would have no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The provider may have left some out.
+    /// The provider may have left some groups out.
     #[error(
         "`{claim}` has {count} values, and from {cut_at} on this provider leaves some out without saying so: let it send fewer"
     )]
     Cut {
         /// The claim.
         claim: String,
-        /// How many came.
+        /// How many values were sent.
         count: usize,
-        /// From how many on some are missing.
+        /// The number of values at which some are missing.
         cut_at: usize,
     },
     /// The claim is not in the token but somewhere else.
@@ -145,7 +145,7 @@ pub enum Fault {
         /// The claim.
         claim: String,
     },
-    /// The claim is not what the rule reads.
+    /// The claim does not have the shape that the rule reads.
     #[error("`{claim}` is {found}, which the rule does not read: {hint}")]
     Shape {
         /// The claim.
@@ -155,7 +155,7 @@ pub enum Fault {
         /// What to write into the rule.
         hint: &'static str,
     },
-    /// More values than are read.
+    /// There are more values than are read.
     #[error("`{claim}` brings more than {GROUPS_MAX} groups: let the provider send fewer, such as those with a prefix")]
     TooMany {
         /// The claim with which it became too many.
@@ -163,14 +163,14 @@ pub enum Fault {
     },
 }
 
-/// What claims say about groups.
+/// The result of reading groups from claims.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// The groups, as the policies call them. Not to be used where there is a fault.
+    /// The groups by their names in the policies. Not to be used if there is a fault.
     groups: BTreeSet<String>,
-    /// What made each.
+    /// The values that led to the groups.
     pub matches: Vec<Match>,
-    /// What made none.
+    /// The values and claims that led to no group.
     pub ignored: Vec<Ignored>,
     /// What stands in `names` of a rule, by its place, and this person does not have.
     pub unused: Vec<(usize, String)>,
@@ -216,7 +216,7 @@ pub fn resolved(claims: &Map<String, Value>, path: &str, groups: Vec<String>) ->
 
 /// OpenID Connect Core 1.0 §5.6.2: claims that are somewhere else.
 const CLAIM_NAMES: &str = "_claim_names";
-/// What Entra ID sends where even a link has no room.
+/// The claim that Entra ID sends if there is no room even for a link.
 const HAS_GROUPS: &str = "hasgroups";
 
 /// Reads the groups of one person.
@@ -265,7 +265,7 @@ fn take(reading: &mut Reading, provider: &ProviderName, at: usize, rule: &GroupR
     reading.unused.extend(unused.map(|key| (at, key.clone())));
 }
 
-/// What a value is called, and by what it was looked up.
+/// Returns the group of a value, and the name by which it was looked up.
 fn name<'a>(rule: &'a GroupRule, value: &'a str) -> Result<(&'a str, &'a str), Why> {
     let key = match &rule.prefix {
         None => value,

@@ -1,5 +1,5 @@
-//! Who somebody is, for good: the issuer and what it calls them. Never a name or an e-mail address, which people and
-//! administrators change (OpenID Connect Core 1.0 §5.7, ATK-84).
+//! The permanent identity of a person: the issuer and its identifier for the person. Never a name or an e-mail address,
+//! which people and administrators change (OpenID Connect Core 1.0 §5.7, ATK-84).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,22 +23,22 @@ impl Identity {
     pub const SUBJECT_BYTES_MAX: usize = 4 * 255 * 3 + 3;
 }
 
-/// Why claims name nobody.
+/// Why claims do not name a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// A claim is not there.
     #[error("the provider sends no `{claim}`, which names the person")]
     Missing {
-        /// Which.
+        /// The claim.
         claim: String,
     },
     /// A claim is no text of 1 to 255 ASCII characters.
     #[error("`{claim}` is not a text of 1 to 255 ASCII characters")]
     Form {
-        /// Which.
+        /// The claim.
         claim: String,
     },
-    /// More claims than one subject holds.
+    /// There are more claims than one subject can hold.
     #[error("a person is named by one to four claims")]
     Number,
 }
@@ -87,7 +87,7 @@ fn escape(subject: &mut String, text: &str) {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{claim}` is not what the configuration requires")]
 pub struct RequirementError {
-    /// Which.
+    /// The claim.
     pub claim: String,
 }
 
@@ -114,7 +114,7 @@ pub fn meets(
 /// The longest name that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// What to call a person on pages: the first of the usual claims that has something to show. It proves nothing.
+/// Returns the name of a person for pages: the first of the usual claims with visible text. It proves nothing.
 pub fn shown_name(claims: &Map<String, Value>) -> Option<String> {
     let candidates = ["preferred_username", "upn", "email", "name", "nickname"];
     candidates.iter().filter_map(|claim| claims.get(*claim).and_then(Value::as_str)).find_map(|text| {

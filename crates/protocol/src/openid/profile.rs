@@ -30,7 +30,7 @@ pub enum Profile {
     Okta,
 }
 
-/// What is known of one kind of provider.
+/// The known facts about one kind of provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProfileRow {
     /// Its name for people.
@@ -50,9 +50,9 @@ pub struct ProfileRow {
     pub takes_resource: bool,
     /// What an operator has to know, each in a sentence.
     pub quirks: &'static [&'static str],
-    /// From where this is known.
+    /// The source of these facts.
     pub source: &'static str,
-    /// When that was read.
+    /// When the source was read.
     pub checked: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Asking a filter of one resource.
+//! Matching a filter against one resource.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use crate::path::{AttributePath, Home, member};
 use crate::schema::{Attribute, ENTERPRISE, Kind, Type};
 
 impl Filter {
-    /// Whether a resource meets the filter. Total: an attribute that is not in the table, or not there, has no value.
+    /// Returns whether a resource matches the filter. Never fails: an attribute that is unknown or absent has no value.
     pub fn matches(&self, kind: Kind, resource: &Map<String, Value>) -> bool {
         match self {
             Self::And(all) => all.iter().all(|one| one.matches(kind, resource)),
@@ -28,11 +28,11 @@ impl Filter {
         }
     }
 
-    /// Whether one value of a list meets the filter, whose paths are the parts of the attribute.
+    /// Returns whether one value of a list matches the filter, whose paths name parts of the attribute.
     pub(crate) fn meets(&self, attribute: &'static Attribute, value: &Value) -> bool {
         let part = |path: &AttributePath| {
             let found = value.as_object().and_then(|object| member(object, &path.name));
-            // A list of plain values has one part, the value itself.
+            // The only part of a plain value is `value`, the value itself.
             let plain = path.name.eq_ignore_ascii_case("value") && !value.is_object();
             (if plain { Some(value) } else { found }, attribute.part(&path.name))
         };
@@ -51,7 +51,7 @@ impl Filter {
     }
 }
 
-/// Where an attribute of this home stands.
+/// Returns the object that has the attributes of this home.
 fn root(home: Home, resource: &Map<String, Value>) -> Option<&Map<String, Value>> {
     match home {
         Home::Core => Some(resource),
@@ -59,8 +59,8 @@ fn root(home: Home, resource: &Map<String, Value>) -> Option<&Map<String, Value>
     }
 }
 
-/// The values at a path, and what is known of them. A list of objects without a named part stands for their `value` (RFC 7644
-/// §3.4.2.2).
+/// Returns the values at a path, and their attribute. A list of objects without a named part stands for their `value`
+/// (RFC 7644 §3.4.2.2).
 fn reach<'a>(
     path: &AttributePath,
     kind: Kind,
@@ -90,7 +90,7 @@ fn list(value: Option<&Value>) -> Vec<&Value> {
     }
 }
 
-/// RFC 7644 §3.4.2.2, `pr`: a value, and not an empty one.
+/// Returns whether a value counts as present (`pr`, RFC 7644 §3.4.2.2), which an empty one does not.
 fn is_present(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -101,7 +101,7 @@ fn is_present(value: &Value) -> bool {
     }
 }
 
-/// Whether one of the values compares so. `ne` is the opposite of `eq`, also where there is no value.
+/// Returns whether the comparison holds for one of the values. `ne` is the opposite of `eq`, also without any value.
 fn compare(values: &[&Value], attribute: Option<&Attribute>, operator: Operator, operand: &Operand) -> bool {
     match operator {
         Operator::Ne => !compare(values, attribute, Operator::Eq, operand),

@@ -21,7 +21,7 @@ fn matches(filter: &str) -> bool {
     Filter::parse(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).matches(Kind::User, &user())
 }
 
-/// RFC 7644 §3.4.2.2, figure 2, and what Entra ID and Okta ask.
+/// The filters of RFC 7644 §3.4.2.2, figure 2, and those that Entra ID and Okta send.
 #[test]
 fn a_filter_says_who_is_meant() {
     for filter in [
@@ -69,7 +69,7 @@ fn a_filter_says_who_is_meant() {
     }
 }
 
-/// ATK-303: nonsense is refused with the registered word, however long or deep it is.
+/// ATK-303: an invalid filter is refused with the registered `scimType`, however long or deep it is.
 #[test]
 fn a_filter_that_is_nonsense_is_refused() {
     let deep = format!("{}userName pr{}", "(".repeat(DEPTH_MAX + 1), ")".repeat(DEPTH_MAX + 1));
@@ -146,7 +146,7 @@ fn filters() -> impl Strategy<Value = Filter> {
 }
 
 proptest! {
-    /// What is written is read as it was.
+    /// A filter that is written and parsed again is the same.
     #[test]
     fn a_filter_is_read_as_it_was_written(filter in filters()) {
         let text = filter.to_string();
@@ -155,7 +155,7 @@ proptest! {
         }
     }
 
-    /// Whatever is sent gets an answer, and what is read is asked without a panic.
+    /// No text causes a panic, neither when it is parsed nor when the filter is matched.
     #[test]
     fn every_text_gets_an_answer(text in r#"[a-z$.()\[\] "0-9:]{0,40}|userName (eq|co|pr|gt) .{0,20}"#) {
         if let Ok(filter) = Filter::parse(&text) {

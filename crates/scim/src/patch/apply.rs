@@ -1,4 +1,4 @@
-//! One operation on one attribute.
+//! Applies one operation to one attribute.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::path::{Home, Resolved};
 use crate::resource::{MEMBERS_MAX, VALUES_MAX, single, typed};
 use crate::schema::{Attribute, ENTERPRISE, Type};
 
-/// What is done to an attribute.
+/// A change of one attribute.
 pub(super) struct Change<'a> {
     pub(super) action: Action,
     pub(super) target: &'a Target,
@@ -19,7 +19,7 @@ pub(super) struct Change<'a> {
     pub(super) value: Option<&'a Value>,
 }
 
-/// Does it.
+/// Applies a change.
 pub(super) fn change(resource: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), ScimError> {
     let home = match change.known.home {
         Home::Core => &mut *resource,
@@ -44,12 +44,12 @@ pub(super) fn change(resource: &mut Map<String, Value>, change: &Change<'_>) -> 
     Ok(())
 }
 
-/// The value, which `add` and `replace` have. `null` takes the attribute away (RFC 7643 §2.5).
+/// Returns the value of `add` or `replace`. `null` removes the attribute (RFC 7643 §2.5).
 fn given<'a>(change: &Change<'a>) -> Option<&'a Value> {
     change.value.filter(|value| !value.is_null() && change.action != Action::Remove)
 }
 
-/// An attribute with one value.
+/// Changes an attribute with one value.
 fn one(home: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), ScimError> {
     let attribute = change.known.attribute;
     let Some(value) = given(change) else {
@@ -58,14 +58,14 @@ fn one(home: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), ScimErr
     };
     let value = single(attribute, value)?;
     match (attribute.kind, home.get_mut(attribute.name), value) {
-        // RFC 7644 §3.5.2.3: only the parts that are named.
+        // RFC 7644 §3.5.2.3: only the named parts are changed.
         (Type::Complex, Some(Value::Object(own)), Value::Object(parts)) => own.extend(parts),
         (_, _, value) => drop(home.insert(attribute.name.to_owned(), value)),
     }
     Ok(())
 }
 
-/// One part of an attribute with one value.
+/// Changes one part of an attribute with one value.
 fn part_of_one(home: &mut Map<String, Value>, change: &Change<'_>, part: &'static Attribute) -> Result<(), ScimError> {
     let name = change.known.attribute.name;
     match given(change) {
@@ -87,7 +87,7 @@ fn part_of_one(home: &mut Map<String, Value>, change: &Change<'_>, part: &'stati
     Ok(())
 }
 
-/// All values of an attribute.
+/// Changes a list as a whole.
 fn several(home: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), ScimError> {
     let attribute = change.known.attribute;
     let mut own = match home.remove(attribute.name) {
@@ -97,7 +97,7 @@ fn several(home: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), Sci
     match (change.action, change.value.filter(|value| !value.is_null())) {
         (Action::Remove, None) | (Action::Replace, None) => own.clear(),
         (Action::Add, None) => {}
-        // Entra ID takes members out by naming them as the value.
+        // Entra ID removes members by naming them as the value.
         (Action::Remove, Some(value)) => {
             let gone = list(typed(attribute, value)?);
             let keys: HashSet<String> = gone.iter().map(key).collect();
@@ -109,8 +109,8 @@ fn several(home: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), Sci
     keep(home, attribute, own)
 }
 
-/// The values of a list, `more` after `own`, each once: what is there already gets the parts that come. Where one of `more` is
-/// primary, the others are not any more.
+/// Returns the values of `own` and then of `more`, each once: parts of a repeated value are added to the first one. If
+/// one of `more` is primary, the others no longer are.
 fn distinct(mut own: Vec<Value>, more: Vec<Value>) -> Vec<Value> {
     let is_primary = |value: &Value| value.get("primary") == Some(&Value::Bool(true));
     if more.iter().any(is_primary) {
@@ -137,12 +137,12 @@ fn no_longer_primary(value: &mut Value) {
     }
 }
 
-/// What makes two values the same one: their `value` and `type`, or all of them where there is no `value`.
+/// Returns the key by which two values are the same: `value` and `type`, or all parts if there is no `value`.
 fn key(value: &Value) -> String {
     match value.get("value") {
         Some(own) => Value::from(vec![own.clone(), value.get("type").cloned().unwrap_or_default()]).to_string(),
         None => match value.as_object() {
-            // Whatever order they were written in.
+            // Sorted, so that the order of parts does not matter.
             Some(parts) => format!("{:?}", parts.iter().collect::<BTreeMap<_, _>>()),
             None => value.to_string(),
         },
@@ -157,7 +157,7 @@ fn list(value: Value) -> Vec<Value> {
     }
 }
 
-/// Keeps the values of a list, unless there are none or too many.
+/// Stores the values of a list, unless it is empty. A list that is too long is an error.
 fn keep(home: &mut Map<String, Value>, attribute: &Attribute, values: Vec<Value>) -> Result<(), ScimError> {
     let max = if attribute.name == "members" { MEMBERS_MAX } else { VALUES_MAX };
     if values.len() > max {
@@ -169,7 +169,7 @@ fn keep(home: &mut Map<String, Value>, attribute: &Attribute, values: Vec<Value>
     Ok(())
 }
 
-/// One part of every value of a list.
+/// Changes one part of every value of a list.
 fn every_part(home: &mut Map<String, Value>, change: &Change<'_>, part: &'static Attribute) -> Result<(), ScimError> {
     let value = given(change).map(|value| single(part, value)).transpose()?;
     let Some(Value::Array(items)) = home.get_mut(change.known.attribute.name) else {
@@ -191,7 +191,7 @@ fn every_part(home: &mut Map<String, Value>, change: &Change<'_>, part: &'static
     Ok(())
 }
 
-/// Those values of a list that meet a filter.
+/// Changes the values of a list that match a filter.
 fn some_values(home: &mut Map<String, Value>, change: &Change<'_>, filter: &Filter) -> Result<(), ScimError> {
     let attribute = change.known.attribute;
     let mut items = match home.get(attribute.name) {
@@ -203,7 +203,8 @@ fn some_values(home: &mut Map<String, Value>, change: &Change<'_>, filter: &Filt
     if !met.contains(&true) {
         return match (change.action, value) {
             (Action::Remove, _) => Ok(()),
-            // Entra ID adds `emails[type eq "work"].value` to a person who has none: the value is made as the filter has it.
+            // Entra ID adds `emails[type eq "work"].value` to a person who has no such value: it is made from the
+            // filter.
             (Action::Add, Some(value)) => {
                 items.push(made(change, filter, value)?);
                 keep(home, attribute, items)
@@ -221,7 +222,7 @@ fn some_values(home: &mut Map<String, Value>, change: &Change<'_>, filter: &Filt
                 (Some(part), Some(value)) => Some(single(part, value)?),
                 (_, value) => value.map(|value| single(attribute, value)).transpose()?,
             };
-            // Only one value is primary (RFC 7643 §2.4).
+            // Only one value may be primary (RFC 7643 §2.4).
             if part.is_some_and(|part| part.name == "primary") && value == Some(Value::Bool(true)) {
                 items.iter_mut().for_each(no_longer_primary);
             }
@@ -241,7 +242,7 @@ fn some_values(home: &mut Map<String, Value>, change: &Change<'_>, filter: &Filt
     keep(home, attribute, items)
 }
 
-/// A value that meets the filter and has what is added.
+/// Makes a value that matches the filter and has the added part.
 fn made(change: &Change<'_>, filter: &Filter, value: &Value) -> Result<Value, ScimError> {
     let attribute = change.known.attribute;
     let mut item = Map::new();
@@ -258,7 +259,7 @@ fn made(change: &Change<'_>, filter: &Filter, value: &Value) -> Result<Value, Sc
     Ok(Value::Object(item))
 }
 
-/// Puts in what a filter of nothing but `eq` and `and` says. `false`: it says something else.
+/// Sets the parts that a filter of only `eq` and `and` requires. Returns `false` for any other filter.
 fn fill(item: &mut Map<String, Value>, attribute: &'static Attribute, filter: &Filter) -> Result<bool, ScimError> {
     match filter {
         Filter::And(all) => {

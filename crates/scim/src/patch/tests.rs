@@ -27,7 +27,7 @@ fn patched(kind: Kind, resource: &Map<String, Value>, operations: Value) -> Resu
     patch.apply(kind, resource).map(Value::Object)
 }
 
-/// What becomes of the good user, but for what is the same.
+/// Applies operations to the good user, and returns only the differences.
 fn differences(operations: Value) -> Value {
     let before = user();
     let after = object(
@@ -42,7 +42,7 @@ fn word(kind: Kind, resource: &Map<String, Value>, operations: Value) -> &'stati
     patched(kind, resource, operations).unwrap_err().scim_type().unwrap()
 }
 
-/// RFC 7644 §3.5.2, in its own form.
+/// Operations in the form of RFC 7644 §3.5.2.
 #[test]
 fn operations_of_the_specification_are_done() {
     for (operation, expected) in [
@@ -89,7 +89,7 @@ fn operations_of_the_specification_are_done() {
     }
 }
 
-/// The shapes that Entra ID and Okta document.
+/// Operations in the forms that Entra ID and Okta document.
 #[test]
 fn the_shapes_of_entra_and_okta_are_understood() {
     for (operation, expected) in [
@@ -114,7 +114,7 @@ fn the_shapes_of_entra_and_okta_are_understood() {
             json!({ "op": "Replace", "value": { ENTERPRISE: { "department": "Looms" } } }),
             json!({ ENTERPRISE: { "department": "Looms" } }),
         ),
-        // Okta sends the identifier and the schemas back.
+        // Okta sends the identifier and the schemas as well.
         (
             json!({ "op": "replace", "value": { "id": "u1", "schemas": [USER], "title": "Dr" } }),
             json!({ "title": "Dr" }),
@@ -152,7 +152,7 @@ fn members_come_and_go_in_every_form() {
     }
 }
 
-/// ATK-303: the registered word for each mistake, and nothing half-done.
+/// ATK-303: each mistake gets its registered `scimType`, and changes nothing.
 #[test]
 fn a_patch_that_cannot_be_done_changes_nothing() {
     for (operation, expected) in [
@@ -250,18 +250,20 @@ fn operations() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// RFC 7644 §3.5.2.1 to §3.5.2.3: an operation that was done and comes again changes nothing. A made value is found then.
+    /// RFC 7644 §3.5.2.1 to §3.5.2.3: applying an operation again changes nothing. A value that was made from a filter
+    /// then matches it.
     #[test]
     fn an_operation_that_comes_again_changes_nothing(operation in operations()) {
         let operations = json!([operation]);
         if let Ok(once) = patched(Kind::User, &user(), operations.clone()) {
             let again = patched(Kind::User, &object(once.clone()), operations);
-            // What a filter chose may be gone after the first time: then it is refused, and nothing is changed either.
+            // The values that a filter chose may be gone after the first time; the second is then refused, and changes
+            // nothing.
             assert!(again == Ok(once.clone()) || matches!(again, Err(ScimError::NoTarget(_))), "{operation}: {once} {again:?}");
         }
     }
 
-    /// Whatever operations come: an answer, and a resource that could have been sent whole.
+    /// No operations cause a panic, and the result is always a resource that a client could have sent as a whole.
     #[test]
     fn every_patch_gets_an_answer(all in proptest::collection::vec(operations(), 1..6)) {
         if let Ok(after) = patched(Kind::User, &user(), Value::from(all)) {

@@ -1,5 +1,5 @@
-//! What a link of a chain holds: records that were written together, a line each, compressed. Lines of calls are much
-//! alike, so that in a full batch they take a tenth of their room or less, and what the database writes costs little.
+//! The content of a link: records that were written together, one per line, compressed. Lines of calls are similar, so
+//! a full batch shrinks to a tenth or less, and the database has little to write.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,34 @@ use sekisho_protocol::ids::RequestId;
 use crate::error::StoreError;
 use crate::sql::corrupt;
 
-/// A link is full when its lines have reached so many bytes.
+/// A link is full when its lines have reached this many bytes.
 const LINK_BYTES_USUAL: usize = 256 * 1024;
-/// The longest that lines are unpacked to, whatever a row says of itself: a link that was nearly full, and one more record,
-/// whose texts are bounded by their makers.
+/// The most bytes that are unpacked, whatever length the row claims: enough for a nearly full link and one more record,
+/// whose texts are bounded elsewhere.
 const LINK_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The bytes of most lines: room for so many is made at once.
+/// The usual length of a line in bytes, for allocating memory.
 const LINE_BYTES_USUAL: usize = 512;
-/// The exchanges of one link began within as many milliseconds as have so many bits, about a second, so that an exchange is
-/// looked for in a few links. An outcome that comes hours later is in a link of its own.
+/// The size of a span: 2^10 milliseconds, about a second. The exchanges of one link began in the same span, so few
+/// links have to be searched for an exchange. An outcome that comes hours later gets a link of its own.
 const SPAN_BITS: u32 = 10;
 
-/// The span in which an exchange began: links are found by it.
+/// Returns the span in which an exchange began, which is the key to find its links.
 pub(super) fn span(request: RequestId) -> i64 {
     request.began_at_millisecond() >> SPAN_BITS
 }
 
-/// Records on their way into the chain.
+/// Records to be added to the chain as one link.
 #[derive(Debug)]
 pub(super) struct NewLink {
-    /// When all their exchanges began; see [`span`].
+    /// The span in which all their exchanges began; see [`span`].
     pub(super) began: i64,
-    /// How many they are, at least one.
+    /// The number of records, at least one.
     pub(super) count: i64,
-    /// What they say.
+    /// Their lines, compressed.
     pub(super) packed: Vec<u8>,
 }
 
-/// A batch by the spans in which exchanges began, each in the order of the batch.
+/// Divides a batch into links by the spans in which exchanges began, keeping the order of the batch within each.
 pub(super) fn links<'r>(batch: impl IntoIterator<Item = &'r Record>) -> Result<Vec<NewLink>, StoreError> {
     let mut spans: BTreeMap<i64, Vec<&Record>> = BTreeMap::new();
     for record in batch {
@@ -71,7 +71,7 @@ fn pack(began: i64, count: i64, lines: &[u8]) -> Result<NewLink, StoreError> {
     Ok(NewLink { began, count, packed: block::compress_prepend_size(lines) })
 }
 
-/// The lines of a link.
+/// Returns the lines of a link.
 pub(super) fn unpack(packed: &[u8]) -> Result<String, StoreError> {
     let unreadable = |_| corrupt("records");
     let (bytes, packed) = block::uncompressed_size(packed).map_err(unreadable)?;
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(kept, [0, 2, 4, 1, 3].map(|at: usize| records[at].clone()));
     }
 
-    /// What is alike costs little, and a link that is full is followed by another.
+    /// Similar lines take little space, and a full link is followed by another one.
     #[test]
     fn a_link_is_short_and_not_longer_than_may_be_read() {
         let now = ManualClock::default().now();
@@ -139,7 +139,7 @@ mod tests {
         assert!(super::links(&[record(now, "x".repeat(LINK_BYTES_MAX))]).is_err());
     }
 
-    /// What a row says of its own length is not believed.
+    /// A row's claim about its own length is not trusted.
     #[test]
     fn what_cannot_be_read_is_an_error() {
         let good = links(&[record(ManualClock::default().now(), "notes".to_owned())]).unwrap().remove(0).packed;

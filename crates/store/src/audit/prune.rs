@@ -1,4 +1,4 @@
-//! Old records go, a few at a time, and where the chain begins then is sealed.
+//! Removes old records, a few at a time, and seals where the chain then begins.
 
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::NodeId;
@@ -7,13 +7,13 @@ use super::{Audit, AuditHead, ChainCheck};
 use crate::error::StoreError;
 use crate::sql::values;
 
-/// How many links one transaction removes: others get a turn in between, and on a full disk little has to be written
-/// before the first pages are free.
+/// The most links that one transaction removes: others get a turn in between, and on a full disk little has to be
+/// written before the first pages are free.
 const PRUNE_LINKS: i64 = 1_000;
 
 impl Audit<'_> {
-    /// The last record that is to go if those of a node go that were kept before a moment. `None`: there is nothing to
-    /// remove. A chain that is not intact is left alone, so that what is wrong with it stays to be seen.
+    /// Returns the last record to remove if the records of a node from before a given time are removed. `None`: there
+    /// is nothing to remove. A broken chain is left alone, so that the damage can still be examined.
     pub async fn prunable(
         &mut self,
         node: NodeId,
@@ -24,7 +24,7 @@ impl Audit<'_> {
             return Ok(Err(check));
         }
         let Some(chain) = self.chain(node).await? else { return Ok(Ok(None)) };
-        // The first that stays: moments do not fall along a chain, but for clocks that were set back.
+        // The first record that stays: times never decrease along a chain, except if a clock was set back.
         let row = self
             .tx
             .fetch_optional(
@@ -38,8 +38,8 @@ impl Audit<'_> {
         Ok(Ok(row.map(|row| row.int("place").map(|place| chain.seq(place))).transpose()?))
     }
 
-    /// Removes the oldest links of a chain that end at or before a record which [`Audit::prunable`] named, as many as one
-    /// transaction takes. Says how many records they held; 0: no more is to be removed.
+    /// Removes the oldest links of a chain that end at or before the record that [`Audit::prunable`] returned, as many
+    /// as fit into one transaction. Returns how many records they held; 0 means that nothing is left to remove.
     pub async fn prune(&mut self, node: NodeId, until: i64, now: Timestamp) -> Result<u64, StoreError> {
         let Some(chain) = self.chain(node).await? else { return Ok(0) };
         let row = self

@@ -1,4 +1,4 @@
-//! Calls that were permitted and of whose end nothing is on record: the process was killed, or could not write any more.
+//! Permitted calls whose end is not on record, because the process was killed or could not write any more.
 
 use std::collections::BTreeMap;
 
@@ -13,29 +13,29 @@ use crate::sql::{corrupt, values};
 /// A permitted call without an outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnendedCall {
-    /// Under which id the records know it.
+    /// The call's identifier in the records.
     pub request: RequestId,
-    /// At which server.
+    /// The server that was called.
     pub server: ServerName,
 }
 
-/// Where the search for such calls goes on. Exchanges that began within one span have all their records in links of that
-/// span, so nothing is remembered from one span to the next.
+/// Where the search for such calls continues. All records of exchanges that began within one span are in links of that
+/// span, so spans can be searched one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnendedCursor {
     began: i64,
 }
 
 impl UnendedCursor {
-    /// At exchanges that began at this moment.
+    /// Starts the search with exchanges that began at this time.
     pub fn from(since: Timestamp) -> Self {
         Self { began: link::span(RequestId::first_at(since)) }
     }
 }
 
 impl Audit<'_> {
-    /// The calls of a node that began in the next second or so of those in which any did, that were permitted, and that
-    /// have no outcome among the records up to `last`. `None`: no exchange began later.
+    /// Returns the permitted calls of a node in the next span that has any exchanges, as far as they have no outcome
+    /// among the records up to `last`. `None`: no exchange began later.
     pub async fn unended(
         &mut self,
         node: NodeId,
@@ -78,7 +78,7 @@ impl Audit<'_> {
 }
 
 impl Audit<'_> {
-    /// Since when calls of a node may be without an outcome, as it was noted last.
+    /// Returns the time noted by [`Audit::set_open_since`]: calls of a node that began later may have no outcome.
     pub async fn open_since(&mut self, node: NodeId) -> Result<Option<Timestamp>, StoreError> {
         let row =
             self.tx.fetch_optional("SELECT value FROM counters WHERE name = $1", values![open_since(node)]).await?;
@@ -102,7 +102,7 @@ fn open_since(node: NodeId) -> String {
     format!("calls open since {node}")
 }
 
-/// Most lines are told by their beginning, without reading all of what they say.
+/// Notes the call that a line opens or closes. For most lines, their beginning tells enough, without parsing them.
 fn note(open: &mut BTreeMap<RequestId, ServerName>, line: &str) -> Result<(), StoreError> {
     if line.contains(r#""event":{"kind":"outcome""#) {
         let request = Record::request_of_line(line).ok_or_else(|| corrupt("records"))?;

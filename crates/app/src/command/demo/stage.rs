@@ -57,7 +57,7 @@ pub(crate) async fn play(common: &Common, arguments: &DemoArguments) -> Result<(
     played
 }
 
-/// One line of the story. It holds words that servers answered.
+/// Prints one line of the story, escaped: it may hold text from servers.
 fn print(line: &str) {
     say!("{line}");
 }
@@ -124,7 +124,7 @@ impl Stage {
         Ok(Self { base_url, password, data, naive: Arc::new(naive), stop, serving, _folder: folder })
     }
 
-    /// What the demo is told of it.
+    /// Returns the description of the checkpoint that the demo works with.
     fn checkpoint(&self) -> Result<CheckpointParts, CommandError> {
         Ok(CheckpointParts {
             base_url: self.base_url.clone(),
@@ -137,7 +137,7 @@ impl Stage {
         })
     }
 
-    /// Says how to try it, and waits for Ctrl-C.
+    /// Prints how to try the checkpoint, and waits for Ctrl-C.
     async fn stay(&self, common: &Common) {
         let notes = format!("{}/mcp/notes", self.base_url);
         if common.json {
@@ -157,14 +157,14 @@ impl Stage {
         }
     }
 
-    /// Ends everything.
+    /// Stops the checkpoint and the proxy.
     async fn stop(self) {
         let _ = self.stop.send(true);
         let _ = self.serving.await;
     }
 }
 
-/// This program, which also serves the notebook and runs the operator's commands.
+/// Returns the path of this program, which also serves the notebook and runs the operator's commands.
 fn own_program() -> Result<PathBuf, CommandError> {
     std::env::current_exe().map_err(|error| {
         CommandError::environment(format!("this program cannot be found: {error}"), "run it by its path")
@@ -200,7 +200,7 @@ fn servers(naive: &str) -> Result<BTreeMap<String, ServerDefinition>, CommandErr
     Ok(named.into_iter().map(|(name, server)| (name.to_owned(), server)).collect())
 }
 
-/// A random password: there is no default credential, not even in the demo (ATK-100).
+/// Returns a random password: there is no default credential, not even in the demo (ATK-100).
 fn password() -> String {
     let mut bytes = [0; 9];
     OsEntropy.fill(&mut bytes);

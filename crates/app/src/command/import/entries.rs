@@ -15,9 +15,9 @@ use crate::config::{ServerDefinition, check_server};
 /// One server as the client has it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// As the client calls it.
+    /// The name that the client uses.
     pub(super) name: String,
-    /// As the checkpoint will.
+    /// The name that the checkpoint will use.
     pub(super) server: String,
     pub(super) command: Vec<Parts>,
     pub(super) environment: BTreeMap<String, Parts>,
@@ -27,13 +27,13 @@ pub(super) struct Entry {
     /// The entry without its secrets.
     pub(super) masked: Value,
     pub(super) carries: Vec<Finding>,
-    /// Why it stays where it is, if the checkpoint cannot have it.
+    /// Why the entry stays as it is, if the checkpoint cannot take it over.
     pub(super) stays: Option<String>,
-    /// The member in which the client has a URL.
+    /// The name of the member that holds the URL.
     url_member: &'static str,
-    /// What its `type` says, if it has one.
+    /// The value of its `type`, if it has one.
     kind: Option<String>,
-    /// The client's own members, which stay.
+    /// Members that only the client uses, which are kept.
     own: Map<String, Value>,
 }
 
@@ -48,11 +48,11 @@ pub(super) enum Form {
     Untyped,
 }
 
-/// Where servers can stand in a document.
+/// The places in a document where servers can be, as JSON pointers.
 const PLACES: [&str; 5] = ["/mcpServers", "/servers", "/mcp/servers", "/context_servers", "/mcp"];
-/// Bytes of a file with variables.
+/// The largest environment file that is read, in bytes.
 const ENV_FILE_BYTES_MAX: u64 = 1 << 20;
-/// Members that say what is behind an entry. All others are the client's own.
+/// Members that say which server an entry stands for. All others are for the client only.
 const TAKEN: [&str; 16] = [
     "args",
     "command",
@@ -73,7 +73,7 @@ const TAKEN: [&str; 16] = [
 ];
 /// Members with which a client logs in to a server by itself.
 const LOGINS: [&str; 5] = ["auth", "authProviderType", "oauth", "oauth_scopes", "oauthScopes"];
-/// Names of the transport that the checkpoint speaks, or of programs.
+/// Values of `type` for the transports that the checkpoint supports, or for programs.
 const TRANSPORTS: [&str; 8] =
     ["http", "local", "remote", "stdio", "streamable-http", "streamableHttp", "streamable_http", "streamablehttp"];
 
@@ -84,7 +84,8 @@ fn place(document: &Value) -> Option<&'static str> {
     })
 }
 
-/// How the entries of a file are written: as its entries show, or as the client does to which the file's name belongs.
+/// Returns how the entries of a file are written, from the entries or, for files that are known by name, from the
+/// client.
 pub(super) fn form(document: &Value, file: &Path) -> Form {
     let place = place(document);
     let servers = place.and_then(|place| document.pointer(place)).and_then(Value::as_object);
@@ -103,35 +104,35 @@ pub(super) fn form(document: &Value, file: &Path) -> Form {
     }
 }
 
-/// All servers of a configuration. `None`: it is none.
+/// Returns all servers of a configuration, or `None` if the document is not one.
 pub(super) fn of(document: &Value, named: &Named) -> Option<Vec<Entry>> {
     let servers = document.pointer(place(document)?)?.as_object()?;
     let mut entries: Vec<Entry> = Vec::with_capacity(servers.len());
     let mut names = Names::default();
     for (name, value) in servers {
         let mut entry = Entry::read(name, value, named);
-        // Two names of the client may be one to us.
+        // Two names of the client may become the same name here.
         entry.server = names.free(&server_name(name));
         entries.push(entry);
     }
     Some(entries)
 }
 
-/// Names that are given out once.
+/// Gives out each name only once.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     taken: HashSet<String>,
-    /// The number to try next, by the name without one: so many equal names cost no more than as many different ones.
+    /// For each name, the next number to try, so that many equal names take no longer than as many different ones.
     next: HashMap<String, u32>,
 }
 
 impl Names {
-    /// Takes a name that is in use already.
+    /// Marks a name as taken.
     pub(super) fn take(&mut self, name: String) {
         self.taken.insert(name);
     }
 
-    /// This name, or the first with a number behind it that is free.
+    /// Returns this name if it is free, otherwise the name with the first free number appended.
     pub(super) fn free(&mut self, name: &str) -> String {
         let number = self.next.entry(name.to_owned()).or_insert(1);
         loop {
@@ -144,16 +145,16 @@ impl Names {
     }
 }
 
-/// The servers of a document, to be changed.
+/// Returns the servers of a document, mutably.
 pub(super) fn servers(document: &mut Value) -> Option<&mut Map<String, Value>> {
     let place = place(document)?;
     document.pointer_mut(place)?.as_object_mut()
 }
 
-/// Reads the members of an entry, and notes one that has another type than it should.
+/// Reads the members of an entry, and notes the first one of a wrong type.
 struct Members<'a> {
     entry: &'a Value,
-    /// The first that is of another.
+    /// The first member of a wrong type.
     wrong: Option<&'static str>,
 }
 
@@ -190,7 +191,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// A text, or what is written like one.
+/// Returns a text, or a number or boolean as text.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Bool(flag) => Some(flag.to_string()),
@@ -203,7 +204,7 @@ fn scalar(value: &Value) -> Option<String> {
 impl Entry {
     fn read(name: &str, value: &Value, named: &Named) -> Self {
         let mut members = Members { entry: value, wrong: None };
-        // `command` is a word, or the whole list of them.
+        // `command` is one word, or the list of all words.
         let mut words = match value.get("command") {
             Some(Value::Array(_)) => members.words("command"),
             _ => members.text("command").filter(|word| !word.is_empty()).map(str::to_owned).into_iter().collect(),
@@ -236,7 +237,7 @@ impl Entry {
             _ => transport.and_then(other_transport).or_else(|| other_folder(directory)),
         };
         let stays = stays.or_else(|| from_file.as_ref().err().cloned());
-        // What stands in the entry itself is nearer than what stands in a file.
+        // Variables of the entry itself take precedence over those of the file.
         for (name, value) in from_file.ok().flatten().into_iter().flatten() {
             let parts = if value.is_empty() { Parts::default() } else { Parts(vec![Part::Secret(value)]) };
             environment.entry(name).or_insert(parts);
@@ -263,7 +264,7 @@ impl Entry {
         entry
     }
 
-    /// What it starts or calls, fit to be shown.
+    /// Returns the command or URL with secrets masked.
     pub(super) fn shown(&self) -> String {
         match &self.url {
             Some(url) if self.command.is_empty() => url.shown(),
@@ -271,7 +272,7 @@ impl Entry {
         }
     }
 
-    /// All its texts, with the names under which they stand; words of the command have none.
+    /// Returns all texts of the entry, each with its name; words of the command have none.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &Parts)> {
         self.contents().texts()
     }
@@ -281,7 +282,7 @@ impl Entry {
         EntryContents { command, environment, url: url.as_ref(), headers }
     }
 
-    /// What a person is asked for before it can be used.
+    /// Returns the inputs that the client asks its user for.
     pub(super) fn inputs(&self) -> impl Iterator<Item = &str> {
         self.texts().flat_map(|(_, parts)| parts.references()).filter_map(|piece| match piece {
             Piece::Input(id) => Some(id.as_str()),
@@ -289,7 +290,7 @@ impl Entry {
         })
     }
 
-    /// Whether a client asks the server itself for a login, as far as the entry says.
+    /// Returns the member that shows that the client itself logs in to the server, if there is one.
     fn logs_in(&self, value: &Value) -> Option<String> {
         if let Some(member) = LOGINS.iter().find(|member| value.get(**member).is_some()) {
             return Some(format!("its client logs in there by itself (`{member}`)"));
@@ -304,9 +305,9 @@ impl Entry {
         bridge.map(|word| format!("`{word}` logs in there by itself"))
     }
 
-    /// Why the checkpoint cannot have it: by the rule of its own configuration, and because what a client fills in, only
-    /// that client can. `${file:…}` is filled in by us and by no client: whoever wrote it into a client's file would have
-    /// us read a file of his choice and show it to a server of his choice (ATK-229).
+    /// Returns why the checkpoint cannot take the entry over: its own configuration forbids it, or only the client can
+    /// fill in a value. `${file:…}` is filled in by us and by no client: whoever writes it into a client's file would
+    /// have us read a file of their choice and show it to a server of their choice (ATK-229).
     fn problem(&self, value: &Value) -> Option<String> {
         if let Some(why) = self.texts().flat_map(|(_, parts)| parts.references()).find_map(Piece::problem) {
             return Some(why);
@@ -333,7 +334,7 @@ impl Entry {
         check_server(&definition).into_iter().find(|problem| problem.fatal).map(|problem| problem.message)
     }
 
-    /// Leaves it where it is if it goes through the checkpoint at this base URL, or through `connect`.
+    /// Leaves the entry as it is if it goes through the checkpoint at this base URL already, or through `connect`.
     pub(super) fn stay_behind(&mut self, base: &str) {
         let program = self.command.first().map(Parts::shown).unwrap_or_default();
         let connects = program.rsplit('/').next() == Some("sekisho")
@@ -344,7 +345,7 @@ impl Entry {
         }
     }
 
-    /// A URL that can be asked whether it wants a login: one that gets no credential from this entry.
+    /// Returns the URL if we can ask the server whether it wants a login: if the entry sends it no credential.
     pub(super) fn asks_nobody(&self) -> Option<String> {
         let url =
             self.url.as_ref().filter(|_| self.stays.is_none() && self.headers.values().all(|value| !carries(value)))?;
@@ -356,15 +357,15 @@ impl Entry {
         Url::parse(&text).is_ok().then_some(text)
     }
 
-    /// The same server through the checkpoint. What is the client's own stays.
+    /// Returns the entry for the same server through the checkpoint. Members for the client only are kept.
     pub(super) fn through(&self, base: &str, bridge: bool, form: Form) -> Value {
         let url = format!("{base}/mcp/{}", self.server);
-        // An entry is written as it was, and one that says nothing as the file's others are.
+        // An entry keeps its form; one without a type is written like the others of the file.
         let (form, kind) = match self.kind.as_deref() {
             Some("local" | "remote") => (Form::Remote, "remote"),
             Some(kind) if kind != "stdio" => (Form::Typed, kind),
             Some(_) => (Form::Typed, "http"),
-            // `httpUrl` and `serverUrl` say the transport themselves.
+            // The names `httpUrl` and `serverUrl` imply the transport.
             None if self.url_member != "url" => (Form::Untyped, "http"),
             None => (form, "http"),
         };
@@ -393,7 +394,7 @@ impl Entry {
     }
 }
 
-/// Whether a header carries something that could be a credential.
+/// Returns whether a header carries something that could be a credential.
 fn carries(value: &Parts) -> bool {
     value.has_secret() || value.references().next().is_some()
 }
@@ -416,7 +417,7 @@ fn other_folder(folder: Option<&str>) -> Option<String> {
     (!Path::new(folder).is_absolute()).then(|| "the folder in which it is started (`cwd`) is not absolute".to_owned())
 }
 
-/// The variables of a file, as editors read it: `NAME=value` lines, comments, and quotes that do not count.
+/// Reads the variables of a file as editors do: `NAME=value` lines, comments, and quotes that are dropped.
 fn read_variables(path: &str) -> Result<BTreeMap<String, String>, String> {
     let wrong = |why: &dyn std::fmt::Display| format!("`{path}` (`envFile`) cannot be read: {why}");
     if path.contains("${") || !Path::new(path).is_absolute() {
@@ -439,7 +440,7 @@ fn read_variables(path: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(variables)
 }
 
-/// A name that the checkpoint takes.
+/// Turns a name into one that the checkpoint accepts.
 fn server_name(name: &str) -> String {
     let plain: String =
         name.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -453,7 +454,7 @@ fn server_name(name: &str) -> String {
     }
 }
 
-/// The same value without secrets, also if its form is not known.
+/// Returns the value with secrets masked, also in members that are not known.
 fn masked(named: &Named, name: &str, value: &Value) -> Value {
     match value {
         Value::Array(items) if matches!(name, "args" | "command") && items.iter().all(Value::is_string) => {

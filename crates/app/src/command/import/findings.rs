@@ -10,20 +10,20 @@ use super::parts::{Part, Parts};
 use super::references::Piece;
 use crate::os;
 
-/// Something worth knowing of an entry.
+/// Something worth knowing about an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) weight: Weight,
     pub(super) says: String,
 }
 
-/// How much it weighs.
+/// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Weight {
-    /// It is so.
+    /// A fact.
     Note,
-    /// It should not be so.
+    /// A problem.
     Warning,
 }
 
@@ -37,7 +37,7 @@ impl Finding {
     }
 }
 
-/// What of an entry is looked at.
+/// The parts of an entry that are examined.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EntryContents<'a> {
     pub(super) command: &'a [Parts],
@@ -47,14 +47,14 @@ pub(super) struct EntryContents<'a> {
 }
 
 impl<'a> EntryContents<'a> {
-    /// All its texts, with the names under which they stand; words of the command have none.
+    /// Returns all texts of the entry, each with its name; words of the command have none.
     pub(super) fn texts(self) -> impl Iterator<Item = (&'a str, &'a Parts)> {
         let pairs = self.environment.iter().chain(self.headers).map(|(name, parts)| (name.as_str(), parts));
         self.command.iter().chain(self.url).map(|parts| ("", parts)).chain(pairs)
     }
 }
 
-/// What authority it carries, the gravest first.
+/// Returns what authority an entry carries, the most serious findings first.
 pub(super) fn of(entry: EntryContents<'_>, env_file: Option<&str>) -> Vec<Finding> {
     let mut found = secrets(entry);
     found.extend(references(entry));
@@ -103,7 +103,7 @@ fn secrets(entry: EntryContents<'_>) -> Vec<Finding> {
     found
 }
 
-/// What is filled in where the checkpoint runs, and no longer where the client does.
+/// Reports the values that will be filled in on the checkpoint's machine and no longer on the client's.
 fn references(entry: EntryContents<'_>) -> Vec<Finding> {
     let (mut found, mut said) = (Vec::new(), HashSet::new());
     for (name, piece) in entry.texts().flat_map(|(name, parts)| parts.references().map(move |piece| (name, piece))) {
@@ -149,7 +149,7 @@ fn of_url(entry: EntryContents<'_>, url: &Parts) -> Vec<Finding> {
     found
 }
 
-/// The package that a runner fetches anew, if no version is said.
+/// Returns the package that a runner fetches again at each start, if no version is given.
 fn unpinned(command: &[String]) -> Option<&str> {
     let program = command.first()?.rsplit('/').next()?;
     let words = || command.iter().skip(1).map(String::as_str);

@@ -1,4 +1,4 @@
-//! The work of an import grows in step with the file (ATK-244).
+//! Tests that the work of an import grows linearly with the file (ATK-244).
 
 use serde_json::{Map, Value, json};
 
@@ -7,10 +7,10 @@ use super::jsonc;
 use super::parts::Named;
 use sekisho_protocol::growth::in_proportion;
 
-/// One server of a file, by its number.
+/// Makes one server of a file from its number.
 type Shape = fn(usize) -> (String, Value);
 
-/// Servers whose names become one here, up to 2,000 and far beyond; entries that are alike and entries that are long.
+/// Up to 2,000 servers and far more, whose names become the same name here; equal entries and long entries.
 #[test]
 fn reading_a_clients_file_grows_with_it() {
     let shapes: [(&str, Shape); 5] = [
@@ -40,7 +40,7 @@ fn reading_a_clients_file_grows_with_it() {
     }
 }
 
-/// Texts of one entry that could have been quadratic in some reader.
+/// Texts of one entry that could take a reader quadratic time.
 #[test]
 fn reading_one_text_grows_with_it() {
     let units = ["${", "$", "{", "${A}", "{env:", "a=", "://", "a@", "/a", "?a=b&", "{\"a\":", "password=x;", "-"];
@@ -60,7 +60,7 @@ fn reading_one_text_grows_with_it() {
     }
 }
 
-/// Comments and commas that nothing follows.
+/// Comments and trailing commas.
 #[test]
 fn reading_json_with_comments_grows_with_it() {
     for (before, unit, after) in [

@@ -1,18 +1,19 @@
-//! JSON as editors write it: with comments, and commas before a closing bracket.
+//! JSON as editors write it: with comments and trailing commas.
 
 use serde_json::Value;
 
-/// Reads it.
+/// Parses JSON with comments and trailing commas.
 pub(super) fn parse(text: &str) -> Result<Value, serde_json::Error> {
     serde_json::from_str(&plain(text).0)
 }
 
-/// Whether there are comments that would be lost.
+/// Returns whether the text has comments, which rewriting would lose.
 pub(super) fn has_comments(text: &str) -> bool {
     plain(text).1
 }
 
-/// The same as JSON: comments become spaces, commas that nothing follows go. Whether there were comments.
+/// Returns the text as plain JSON, with comments replaced by spaces and trailing commas removed, and whether it had
+/// comments.
 fn plain(text: &str) -> (String, bool) {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.trim_start_matches('\u{feff}').chars().peekable();

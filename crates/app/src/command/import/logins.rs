@@ -1,5 +1,5 @@
-//! Which servers ask their clients for a login: a client logs in there by itself, and the checkpoint has nothing to log
-//! in with. So those servers stay where they are.
+//! Finds the servers that ask their clients for a login. The client itself logs in there, and the checkpoint has no
+//! credential to do so; so these servers stay as they are.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::error::CommandError;
 
 /// How long one server may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// Servers that are asked at the same time.
+/// The most servers that are asked at the same time.
 const AT_ONCE: usize = 16;
-/// Servers that are asked at all. A file with more is none that a person wrote.
+/// The most servers that are asked. No person writes a file with more.
 const ASKED_MAX: usize = 100;
 
-/// What a server says to a request without a token.
+/// How a server answers a request without a token.
 #[derive(Debug, Clone)]
 enum LoginProbe {
-    /// It wants a token.
+    /// With status 401: it wants a token.
     Login,
-    /// Something else, so a token is not what it lacks.
+    /// With any other status.
     Other,
-    /// Nothing.
+    /// Not at all, for this reason.
     Silent(String),
 }
 
-/// Asks each server that gets no credential from its entry, once, by a request that changes nothing.
+/// Asks each server that gets no credential from its entry, once, with a request that changes nothing.
 pub(super) async fn ask(entries: &mut [Entry]) -> Result<(), CommandError> {
     let mut urls: Vec<String> = entries.iter().filter_map(Entry::asks_nobody).collect();
     urls.sort();
@@ -66,7 +66,7 @@ pub(super) async fn ask(entries: &mut [Entry]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Introduces us (2025-11-25 lifecycle), which changes nothing.
+/// Sends `initialize` (2025-11-25 lifecycle), which changes nothing.
 async fn hello(http: &SafeHttp, url: &str) -> LoginProbe {
     let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "sekisho import", "version": env!("CARGO_PKG_VERSION") } });
@@ -74,7 +74,7 @@ async fn hello(http: &SafeHttp, url: &str) -> LoginProbe {
     let request = Request::new(Method::POST, Destination::given(url), body.to_string().into())
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, "application/json, text/event-stream");
-    // Its beginning is enough: the body of an answer may be a stream.
+    // The head of the response is enough: its body may be an endless stream.
     match http.open(request).await {
         Ok(answer) if answer.status.as_u16() == 401 => LoginProbe::Login,
         Ok(_) => LoginProbe::Other,

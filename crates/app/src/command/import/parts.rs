@@ -1,29 +1,29 @@
-//! A text of a client's file in parts: what is plain, what is a secret, and what is filled in later.
+//! A text of a client's file in parts: plain text, secrets, and references that are filled in later.
 
 use std::collections::BTreeSet;
 
 use super::references::{Piece, pieces};
 use super::secrets::{Cut, TextPosition, cut, cut_word};
 
-/// What stands where a secret was.
+/// The text shown in place of a secret.
 pub(super) const MASK: &str = "…";
 
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Filled in later.
+    /// A reference that is filled in later.
     Reference(Piece),
-    /// Neither shown nor written into a configuration.
+    /// A secret: neither shown nor written into a configuration.
     Secret(String),
-    /// As it stands.
+    /// Plain text.
     Text(String),
 }
 
-/// A text, part by part.
+/// A text as a list of parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Parts(pub(super) Vec<Part>);
 
-/// Names that the user of the command calls secret, beside those that are recognised; in lower case.
+/// Names given with `--secret`, in addition to those that are recognised; in lower case.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Named(BTreeSet<String>);
 
@@ -36,7 +36,7 @@ impl Named {
         self.0.contains(&name.trim_start_matches('-').to_ascii_lowercase())
     }
 
-    /// The value of a variable, a header or a member.
+    /// Divides the value of a variable, a header or a member into parts.
     pub(super) fn value(&self, place: TextPosition, name: &str, text: &str) -> Parts {
         if self.has(name) {
             Parts::of(text, |text| vec![Cut { secret: true, text }])
@@ -45,7 +45,7 @@ impl Named {
         }
     }
 
-    /// The words of a command.
+    /// Divides the words of a command into parts.
     pub(super) fn words(&self, words: &[String]) -> Vec<Parts> {
         let mut before = "";
         let mut all = Vec::new();
@@ -81,7 +81,7 @@ impl Parts {
                     }))
                 }
                 Piece::Variable { name, default: Some(default) } if cut(&default).iter().any(|cut| cut.secret) => {
-                    // A secret that stands for a variable has no file of its own.
+                    // A secret that is the default of a variable cannot have a file of its own.
                     parts.push(Part::Reference(Piece::Unknown(format!("${{{name}:-{MASK}}}"))));
                 }
                 piece => parts.push(Part::Reference(piece)),
@@ -90,7 +90,7 @@ impl Parts {
         Self(parts)
     }
 
-    /// Fit to be shown.
+    /// Returns the text with secrets masked.
     pub(super) fn shown(&self) -> String {
         let mut shown = String::new();
         for part in &self.0 {
@@ -104,12 +104,12 @@ impl Parts {
         shown
     }
 
-    /// Whether a secret is in it.
+    /// Returns whether the text contains a secret.
     pub(super) fn has_secret(&self) -> bool {
         self.0.iter().any(|part| matches!(part, Part::Secret(_)))
     }
 
-    /// What is filled in later.
+    /// Returns the references in the text.
     pub(super) fn references(&self) -> impl Iterator<Item = &Piece> {
         self.0.iter().filter_map(|part| match part {
             Part::Reference(piece) => Some(piece),
@@ -117,7 +117,8 @@ impl Parts {
         })
     }
 
-    /// As the configuration has it; what must not stand there, and what was asked for, is kept by `keep`.
+    /// Returns the text for the configuration. `keep` stores secrets and the answers of the user, and returns what to
+    /// write instead.
     pub(super) fn written<E>(&self, mut keep: impl FnMut(StoredValue<'_>) -> Result<String, E>) -> Result<String, E> {
         let mut written = String::new();
         for part in &self.0 {
@@ -132,10 +133,10 @@ impl Parts {
     }
 }
 
-/// What is kept in a file of its own.
+/// A value that is kept in a file of its own.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum StoredValue<'a> {
-    /// What a person is asked for, by its name.
+    /// A value that a person is asked for, by its name.
     Input(&'a str),
     /// A secret of the client's file.
     Secret(&'a str),

@@ -1,4 +1,4 @@
-//! References to variables in a client's file, as the clients write them, and what they are here.
+//! References to variables in a client's file, and how the checkpoint's configuration writes them.
 //!
 //! Each client has its own way: `${NAME}` and `${NAME:-default}` (Claude Code, Gemini), `${env:NAME}` and `${input:ID}`
 //! (VS Code, Cursor), `{env:NAME}` (opencode), `$NAME` alone (Gemini).
@@ -10,20 +10,20 @@ use sekisho_protocol::text::for_terminal;
 pub(super) enum Piece {
     /// A value that the client asks its user for.
     Input(String),
-    /// As it stands.
+    /// Plain text.
     Text(String),
-    /// Something that only the client can fill in, as it is written.
+    /// A reference that only the client can resolve, as it is written.
     Unknown(String),
-    /// A variable of the environment, and what is taken where it is not set.
+    /// An environment variable, with an optional default.
     Variable {
         /// Its name.
         name: String,
-        /// What is taken where it is not set.
+        /// The value to use if the variable is not set.
         default: Option<String>,
     },
 }
 
-/// Words that clients fill in and that are no variables.
+/// Placeholders of clients that are not environment variables.
 const OF_CLIENTS: [&str; 22] = [
     "cwd",
     "defaultBuildTask",
@@ -49,7 +49,7 @@ const OF_CLIENTS: [&str; 22] = [
     "workspaceRootFolderName",
 ];
 
-/// The pieces of a text, in order. Neighbours are never both [`Piece::Text`].
+/// Divides a text into pieces, in order. Neighbours are never both [`Piece::Text`].
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
     if let Some(name) = text.strip_prefix('$').filter(|name| is_name(name)) {
         return vec![Piece::Variable { name: name.to_owned(), default: None }];
@@ -60,7 +60,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     while let Some((before, opened, rest)) = next(left) {
         plain.push_str(before);
         let (piece, after) = match rest.split_once('}') {
-            // Programs read nested forms differently.
+            // Clients disagree on how to read nested references.
             Some((inside, _)) if inside.contains("${") => (Piece::Unknown(format!("{opened}{rest}")), ""),
             Some((inside, after)) => (read(opened, inside), after),
             None => (Piece::Unknown(format!("{opened}{rest}")), ""),
@@ -85,7 +85,8 @@ fn push(found: &mut Vec<Piece>, plain: &mut String) {
     }
 }
 
-/// What is before the next reference, how that begins, and what follows. Each character is looked at once.
+/// Finds the next reference: returns the text before it, its opening characters, and the rest. Looks at each character
+/// once.
 fn next(text: &str) -> Option<(&str, &'static str, &str)> {
     let mut from = 0;
     loop {
@@ -98,7 +99,7 @@ fn next(text: &str) -> Option<(&str, &'static str, &str)> {
     }
 }
 
-/// One reference, by how it begins and what is in it.
+/// Reads one reference from its opening characters and its content.
 fn read(opened: &str, inside: &str) -> Piece {
     let unknown = || Piece::Unknown(format!("{opened}{inside}}}"));
     let named = match opened {
@@ -123,7 +124,7 @@ fn read(opened: &str, inside: &str) -> Piece {
     if is_name(name) { Piece::Variable { name: name.to_owned(), default } } else { unknown() }
 }
 
-/// Whether a variable can have this name (POSIX.1-2024 §8.1).
+/// Returns whether a variable can have this name (POSIX.1-2024 §8.1).
 pub(super) fn is_name(name: &str) -> bool {
     !name.starts_with(|character: char| character.is_ascii_digit())
         && !name.is_empty()
@@ -131,7 +132,7 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 impl Piece {
-    /// As the configuration of a checkpoint has it, as far as it has it.
+    /// Returns the piece as a checkpoint's configuration writes it, if it can.
     pub(super) fn written(&self) -> String {
         match self {
             Self::Input(id) => format!("${{input:{id}}}"),
@@ -141,7 +142,7 @@ impl Piece {
         }
     }
 
-    /// Why the checkpoint cannot have it.
+    /// Returns why the checkpoint cannot use the piece.
     pub(super) fn problem(&self) -> Option<String> {
         match self {
             Self::Unknown(text) => {
@@ -161,7 +162,7 @@ mod tests {
         pieces(text).iter().map(Piece::written).collect()
     }
 
-    /// What a client writes for a variable is that variable here; what only the client knows is not guessed.
+    /// References to variables are translated for every client; those that only the client can resolve are not guessed.
     #[test]
     fn references_of_every_client_are_translated() {
         for (text, expected) in [
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(pieces("a${input:key}"), [Piece::Text("a".to_owned()), Piece::Input("key".to_owned())]);
     }
 
-    /// ATK-229: `${file:…}` above all.
+    /// ATK-229: references that only the client can resolve are not guessed, `${file:…}` above all.
     #[test]
     fn what_only_the_client_knows_is_not_guessed() {
         for text in [

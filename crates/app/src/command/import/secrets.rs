@@ -1,11 +1,11 @@
-//! What of a text is a secret: by the name under which it stands, and by what it looks like.
+//! Finds the secrets in a text: by the name of the text, and by what it looks like.
 //!
-//! Nothing that is recognised here is shown or written into a configuration. What is taken for a secret and is none does
-//! no harm: it is masked, and lies in a file of its own.
+//! Nothing that is recognised here is shown or written into a configuration. A false match does no harm: the text is
+//! masked, and kept in a file of its own.
 
 use serde_json::Value;
 
-/// A part of a text.
+/// A part of a text, and whether it is a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cut<'a> {
     pub(super) secret: bool,
@@ -22,7 +22,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// Where a text stands.
+/// Where a text was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TextPosition {
     /// A header of HTTP: its value is a secret unless its name says otherwise.
@@ -31,7 +31,7 @@ pub(super) enum TextPosition {
     Named,
 }
 
-/// Beginnings of credentials that are known by them.
+/// Known prefixes of credentials.
 const KNOWN: [&str; 28] = [
     "AIza",
     "AKIA",
@@ -62,9 +62,9 @@ const KNOWN: [&str; 28] = [
     "xapp-",
     "xox",
 ];
-/// How much has to follow such a beginning.
+/// How many bytes have to follow such a prefix at least.
 const KNOWN_REST_MIN: usize = 8;
-/// What a name holds that is that of a secret, wherever it stands in it.
+/// Texts that make a name that of a secret, wherever they occur in it.
 const INSIDE: [&str; 18] = [
     "accesskey",
     "apikey",
@@ -85,10 +85,10 @@ const INSIDE: [&str; 18] = [
     "subscriptionkey",
     "token",
 ];
-/// Words of a name that say the same, each as a word of its own.
+/// Texts that make a name that of a secret only as a whole word of it.
 const WORDS: [&str; 15] =
     ["auth", "cred", "creds", "jwt", "key", "otp", "pass", "passcode", "pat", "pin", "psk", "pw", "pwd", "sid", "sig"];
-/// Last words of names that stand for something about a secret, not for the secret.
+/// Last words of names that hold something about a secret, not the secret itself.
 const ABOUT: [&str; 38] = [
     "alg",
     "algorithm",
@@ -129,11 +129,11 @@ const ABOUT: [&str; 38] = [
     "user",
     "version",
 ];
-/// Names in the query of a URL that say it there alone.
+/// Names that are those of secrets only in the query of a URL.
 const IN_QUERIES: [&str; 5] = ["code", "k", "s", "sas", "t"];
-/// Segments of paths after which one follows.
+/// Segments of a path after which a secret follows.
 const BEFORE_SECRETS: [&str; 7] = ["api-key", "api_key", "apikey", "key", "secret", "token", "webhook"];
-/// Headers that are no credential.
+/// Headers that are not credentials.
 const OPEN_HEADERS: [&str; 13] = [
     "accept",
     "accept-encoding",
@@ -149,16 +149,16 @@ const OPEN_HEADERS: [&str; 13] = [
     "x-mcp-readonly",
     "x-mcp-toolsets",
 ];
-/// Values that are no secrets, and names of authentication schemes, after which one would follow.
+/// Values that are not secrets, and names of authentication schemes, which come before a secret.
 const HARMLESS: [&str; 16] = [
     "", "0", "1", "apikey", "basic", "bearer", "digest", "false", "no", "none", "null", "off", "on", "token", "true",
     "yes",
 ];
-/// Runners' prefixes of packages: `npm:name@1.0` is no user with a password.
+/// Prefixes of packages that runners use: `npm:name@1.0` is not a user with a password.
 const SCHEMES_OF_PACKAGES: [&str; 12] =
     ["docker", "file", "git", "github", "gitlab", "jsr", "link", "node", "npm", "oci", "pkg", "workspace"];
 
-/// The parts of a text, in order; together they are the text.
+/// Divides a text into parts, in order; joined, they are the text again.
 pub(super) fn cut<'a>(place: TextPosition, name: &str, text: &'a str) -> Vec<Cut<'a>> {
     if is_harmless(text) {
         return vec![Cut::plain(text)];
@@ -183,7 +183,7 @@ pub(super) fn cut<'a>(place: TextPosition, name: &str, text: &'a str) -> Vec<Cut
     if looks_secret(text) { vec![Cut::secret(text)] } else { vec![Cut::plain(text)] }
 }
 
-/// One word of a command, after the word before it.
+/// Divides one word of a command into parts; `before` is the word before it.
 pub(super) fn cut_word<'a>(before: &str, word: &'a str) -> Vec<Cut<'a>> {
     let option = if before.starts_with('-') && !before.contains('=') { before.trim_start_matches('-') } else { "" };
     let is_option = word.starts_with("--") || (word.starts_with('-') && word.len() <= 2);
@@ -197,7 +197,7 @@ pub(super) fn cut_word<'a>(before: &str, word: &'a str) -> Vec<Cut<'a>> {
         let name = name.trim_start_matches('-');
         let parts = cut(TextPosition::Named, name, value);
         let (start, _) = word.split_at(word.len() - value.len());
-        // A connection string has its password in whichever part.
+        // A connection string may have its password in any part.
         let whole = looks_secret(word) && parts.iter().all(|part| !part.secret);
         let mut all = vec![Cut::plain(start)];
         all.extend(if whole { vec![Cut::secret(value)] } else { parts });
@@ -212,12 +212,12 @@ pub(super) fn cut_word<'a>(before: &str, word: &'a str) -> Vec<Cut<'a>> {
     cut(TextPosition::Named, option, word)
 }
 
-/// Whether an option takes a line of HTTP.
+/// Returns whether an option takes an HTTP header line.
 fn is_header_option(name: &str) -> bool {
     matches!(name, "H" | "header" | "headers" | "http-header")
 }
 
-/// Whether a name is that of a secret.
+/// Returns whether a name is that of a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let words = words(name);
     let joined = words.concat();
@@ -230,7 +230,7 @@ pub(super) fn is_secret_name(name: &str) -> bool {
     INSIDE.iter().any(|inside| joined.contains(inside)) || words.iter().any(|word| WORDS.contains(&word.as_str()))
 }
 
-/// The words of a name, in lower case: `X-ApiKey` has x, api and key.
+/// Returns the words of a name, in lower case: `X-ApiKey` has x, api and key.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let characters: Vec<char> = name.chars().collect();
@@ -258,7 +258,7 @@ fn is_harmless(text: &str) -> bool {
     HARMLESS.contains(&text.as_str())
 }
 
-/// `Name: value`, cut before the value.
+/// Splits `Name: value` before the value.
 fn header_line(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = text.split_once(':')?;
     let is_name = !name.is_empty()
@@ -271,12 +271,12 @@ fn header_line(text: &str) -> Option<(&str, &str)> {
     Some(text.split_at(text.len() - value.len()))
 }
 
-/// A URL of any scheme: its password, and what is a secret of its path and its query.
+/// Divides a URL of any scheme: its password, and the secrets in its path and its query.
 fn cut_url(text: &str) -> Vec<Cut<'_>> {
     let Some(scheme) = text.find("://").map(|at| at + 3) else { return vec![Cut::plain(text)] };
     let (start, rest) = text.split_at(scheme);
     let mut parts = vec![Cut::plain(start)];
-    // A password may hold any character, and then no reader agrees with another where it ends: up to the last `@`.
+    // A password may hold any character, and readers disagree where it ends: we take everything up to the last `@`.
     let first = rest.find(['/', '@', '?', '#']).unwrap_or(rest.len());
     let (authority, _) = rest.split_at(first);
     let rest = match (authority.find(':'), rest.rfind('@')) {
@@ -333,13 +333,13 @@ fn cut_url(text: &str) -> Vec<Cut<'_>> {
     parts
 }
 
-/// Whether what follows the colon of an authority is a port, so that the `@` comes later and belongs to a path.
+/// Returns whether a port follows the colon of an authority; a later `@` then belongs to the path.
 fn is_port(authority: &str, colon: usize) -> bool {
     let port = authority.get(colon + 1..).unwrap_or_default();
     port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a text that is no URL looks like a secret, or holds one.
+/// Returns whether a text that is not a URL looks like a secret, or contains one.
 fn looks_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     if text.contains("PRIVATE KEY-----") || is_login(text) {
@@ -362,7 +362,7 @@ fn looks_secret(text: &str) -> bool {
         || (!is_path && is_base64(text))
 }
 
-/// `user:password@host`, as some drivers have it without a scheme.
+/// Returns whether a text is `user:password@host`, which some drivers accept without a scheme.
 fn is_login(text: &str) -> bool {
     let Some((user, rest)) = text.split_once(':') else { return false };
     let is_word = !user.is_empty() && !user.contains(|c: char| c.is_whitespace() || "/@\"'{}".contains(c));
@@ -372,13 +372,13 @@ fn is_login(text: &str) -> bool {
         && password.is_some_and(|password| !password.is_empty() && !password.contains(['/', ' ']))
 }
 
-/// `password=…` among pairs, as connection strings have them.
+/// Returns whether a text has `password=…` among its pairs, as connection strings do.
 fn holds_pair(text: &str) -> bool {
     let pairs = text.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | ','));
     pairs.filter_map(|pair| pair.split_once('=')).any(|(name, value)| is_secret_name(name) && !is_harmless(value))
 }
 
-/// JSON with a secret in it, such as the headers of a request.
+/// Returns whether a text is JSON with a secret in it, such as the headers of a request.
 fn in_json(text: &str) -> bool {
     fn walk(name: &str, value: &Value) -> bool {
         match value {
@@ -393,12 +393,12 @@ fn in_json(text: &str) -> bool {
     starts && serde_json::from_str::<Value>(text).is_ok_and(|value| walk("", &value))
 }
 
-/// Whether a word begins like a known kind of credential.
+/// Returns whether a word has a known prefix of credentials.
 fn is_known(word: &str) -> bool {
     KNOWN.iter().any(|known| word.strip_prefix(known).is_some_and(|rest| rest.len() >= KNOWN_REST_MIN))
 }
 
-/// Whether a word looks random, as generated secrets do.
+/// Returns whether a word looks random, as generated secrets do.
 fn is_opaque(word: &str) -> bool {
     let word = word.trim_end_matches('=');
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+');
@@ -415,13 +415,13 @@ fn is_opaque(word: &str) -> bool {
     word.split(['-', '_', '+']).any(mixed) || (word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// RFC 9562 §4: many services give keys of this form.
+/// Returns whether a word is a UUID (RFC 9562 §4), a form that many services use for keys.
 fn is_uuid(word: &str) -> bool {
     let lengths: Vec<usize> = word.split('-').map(str::len).collect();
     lengths == [8, 4, 4, 4, 12] && word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-/// Base64 with its slashes (RFC 4648 §4), of a length that keys have.
+/// Returns whether a text is Base64 with slashes (RFC 4648 §4), of a length that keys have.
 fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     body.len() >= 32

@@ -13,9 +13,9 @@ use crate::os;
 /// The folder for secrets.
 struct Folder {
     path: PathBuf,
-    /// What is in it is of another value or of another import, and in use (ATK-229).
+    /// The names of its files, which belong to other values or other imports and may be in use (ATK-229).
     names: Names,
-    /// What a person was asked for, with the files that hold it: each value has one.
+    /// For each input that a person was asked for, the reference to the file that holds its value.
     asked: BTreeMap<String, String>,
 }
 
@@ -31,7 +31,7 @@ impl Folder {
         Ok(Self { path, names, asked: BTreeMap::new() })
     }
 
-    /// Keeps a value in a file that only we may read, and gives what stands for it in the configuration.
+    /// Keeps a value in a file that only we may read, and returns its reference for the configuration.
     fn keep(&mut self, name: &str, value: &str) -> Result<String, CommandError> {
         let path = self.path.join(self.names.free(name));
         os::private_file(&path, value.as_bytes()).map_err(|error| cannot("write", &path, &error))?;
@@ -45,7 +45,7 @@ impl Folder {
     }
 }
 
-/// The servers as `serve` has them. Secrets go into files that only we may read.
+/// Returns the servers as the configuration of `serve` defines them. Secrets go into files that only we may read.
 pub(super) fn definitions(
     entries: &[Entry],
     asked: &BTreeMap<String, String>,
@@ -95,7 +95,7 @@ fn plain(name: &str) -> String {
     name.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '_').take(64).collect()
 }
 
-/// What a configuration holds, which must not have a server of these names.
+/// Reads a configuration, and refuses it if it has a server with one of these names.
 pub(super) fn known(config: &Path, entries: &[Entry]) -> Result<String, CommandError> {
     let before = match std::fs::read_to_string(config) {
         Ok(text) => text,
@@ -116,7 +116,7 @@ pub(super) fn known(config: &Path, entries: &[Entry]) -> Result<String, CommandE
     Ok(before)
 }
 
-/// Adds the servers to a configuration that has none of that name.
+/// Adds the servers to a configuration that has none of these names.
 pub(super) fn append(config: &Path, before: String, servers: &toml::Table) -> Result<(), CommandError> {
     let whole = toml::Table::from_iter([("servers".to_owned(), toml::Value::Table(servers.clone()))]);
     let added = toml::to_string(&whole).unwrap_or_default();
@@ -124,13 +124,13 @@ pub(super) fn append(config: &Path, before: String, servers: &toml::Table) -> Re
     replace(config, &format!("{before}{gap}{added}"))
 }
 
-/// Keeps what the file was, beside it, under a name that is free.
+/// Writes a backup of the file beside it, under a free name.
 pub(super) fn keep(file: &Path, text: &str) -> Result<PathBuf, CommandError> {
     for number in 1..100 {
         let mut name = file.as_os_str().to_owned();
         name.push(format!(".before-sekisho-{number}"));
         let path = PathBuf::from(name);
-        // It may hold secrets, as the file did.
+        // The backup may hold secrets, as the file did.
         let made =
             std::os::unix::fs::OpenOptionsExt::mode(std::fs::OpenOptions::new().write(true).create_new(true), 0o600)
                 .open(&path);
@@ -146,7 +146,7 @@ pub(super) fn keep(file: &Path, text: &str) -> Result<PathBuf, CommandError> {
     Err(CommandError::environment(format!("too many backups of `{}`", file.display()), "remove some"))
 }
 
-/// Writes a file whole or not at all; its mode, its owner and a link that leads to it stay.
+/// Replaces a file in whole or not at all; its mode, its owner and a symbolic link to it stay.
 pub(super) fn replace(file: &Path, text: &str) -> Result<(), CommandError> {
     os::replace_file(file, text.as_bytes()).map_err(|error| cannot("write", file, &error))
 }

@@ -34,7 +34,7 @@ use crate::servers;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestFile {
-    /// The calls that are judged.
+    /// The calls to judge.
     call: Vec<TestCall>,
 }
 
@@ -42,13 +42,13 @@ struct TestFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestCall {
-    /// What it shows, in words.
+    /// What the test shows, in words.
     what: String,
-    /// The name of the user; need not exist.
+    /// The name of the user, who need not exist.
     user: String,
     #[serde(default)]
     owner: bool,
-    /// Groups beside those of the configuration.
+    /// Groups of the user, in addition to those of the configuration.
     #[serde(default)]
     groups: Vec<String>,
     #[serde(default)]
@@ -57,25 +57,25 @@ struct TestCall {
     trust: TestTrust,
     server: ServerName,
     tool: String,
-    /// The tool's class; that of the configuration, if it is left out.
+    /// The tool's class; if left out, that of the configuration.
     class: Option<ToolClass>,
     #[serde(default)]
     arguments: Option<serde_json::Value>,
-    /// What was granted.
+    /// The granted scopes; if left out, all of them.
     #[serde(default = "everything")]
     scopes: ScopeSet,
-    /// The moment; now, if it is left out.
+    /// When the call is made; if left out, now.
     at: Option<Timestamp>,
-    /// The address that the call comes from (`context.source`); not known, if it is left out.
+    /// The address that the call comes from (`context.source`); if left out, unknown.
     source: Option<IpAddr>,
-    /// The purpose of the task that the call is part of (`context.task`); the task names the tool of the call. No task was
-    /// declared, if it is left out.
+    /// The task that the call is part of (`context.task`), which names the tool of the call; if left out, no task is
+    /// declared.
     task: Option<TestTask>,
-    /// The clients that the call came through, the first one first (`context.path`); `client` alone, if it is left out.
+    /// The clients that the call came through, the first one first (`context.path`); if left out, `client` alone.
     #[serde(default)]
     path: Vec<ClientId>,
     expect: Verdict,
-    /// The set that refuses.
+    /// The set that is expected to refuse the call.
     set: Option<SetName>,
 }
 
@@ -84,7 +84,7 @@ struct TestCall {
 #[serde(deny_unknown_fields)]
 struct TestTask {
     purpose: String,
-    /// The bounds on the arguments of the tool, as JSON Schema; any arguments, if they are left out.
+    /// The bounds on the tool's arguments, as JSON Schema; if left out, any arguments are inside.
     bounds: Option<serde_json::Value>,
 }
 
@@ -97,7 +97,7 @@ enum TestTrust {
     Unverified,
 }
 
-/// The scopes of a test that names none: all of them, because tests of policies are about rights.
+/// Returns the scopes of a test that names none: all of them, because tests of policies are about rights.
 fn everything() -> ScopeSet {
     std::iter::once(sekisho_protocol::scope::Scope::destructive()).collect()
 }
@@ -154,7 +154,7 @@ fn test_files(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
     Ok(files)
 }
 
-/// What is different from what was expected.
+/// Returns how the decision differs from the expected one, or `None` if it does not.
 fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String>, CommandError> {
     let clock = SystemClock;
     let now = test.at.unwrap_or_else(|| clock.now());
@@ -205,7 +205,7 @@ fn judge(configuration: &Configuration, test: &TestCall) -> Result<Option<String
     Ok((!as_expected).then(|| format!("expected {expected}, found {found}{spoke} ({because})")))
 }
 
-/// The task that a test names, as one that runs.
+/// Makes a running task of the one that a test describes.
 fn bound(test: &TestCall, task: &TestTask, now: Timestamp) -> Result<BoundTask, BoundsError> {
     let tools = BTreeMap::from([(test.tool.clone(), task.bounds.clone())]);
     BoundTask::new(Task {
@@ -222,7 +222,7 @@ fn bound(test: &TestCall, task: &TestTask, now: Timestamp) -> Result<BoundTask, 
     })
 }
 
-/// The names that tests can use: a test of a name that nothing else knows shows nothing about the real one.
+/// The names that tests can use. A test with a misspelt name would show nothing about the real one.
 struct Names {
     groups: BTreeSet<String>,
     tools: BTreeSet<String>,
@@ -230,7 +230,7 @@ struct Names {
 }
 
 impl Names {
-    /// Those of the configuration, and those that its policies write out.
+    /// Collects the names of the configuration, and those that its policies mention.
     fn of(configuration: &Configuration) -> Self {
         let written = |kind: &str| {
             let texts = configuration.policy_files.iter().map(|file| file.text.as_str());
@@ -246,7 +246,7 @@ impl Names {
         Self { groups, tools, users }
     }
 
-    /// What a test names that is not there, in a sentence.
+    /// Returns a sentence about the first unknown name of a test, if there is one.
     fn unknown(&self, configuration: &Configuration, test: &TestCall) -> Option<String> {
         let servers: BTreeSet<String> = configuration.servers.keys().cloned().collect();
         if !servers.contains(test.server.as_str()) {
@@ -257,7 +257,8 @@ impl Names {
             let meant = near(&self.groups, group);
             return Some(format!("neither the configuration nor a policy names the group `{group}`{meant}"));
         }
-        // A tool without a class here, and users, need not be written anywhere; a name that is nearly another is a mistake.
+        // Users and unclassified tools need not be mentioned anywhere; a name that is similar to a known one is a
+        // mistake.
         if !self.tools.contains(&test.tool) {
             let meant = near(&self.tools, &test.tool);
             if test.class.is_none() || !meant.is_empty() {
@@ -273,14 +274,14 @@ impl Names {
     }
 }
 
-/// The names that a policy text writes as `Kind::"name"`.
+/// Returns the names that a policy text writes as `Kind::"name"`.
 fn literals(text: &str, kind: &str) -> Vec<String> {
     let start = format!("{kind}::\"");
     let found = text.match_indices(&start).filter_map(|(at, _)| text.get(at + start.len()..)?.split('"').next());
     found.map(str::to_owned).collect()
 }
 
-/// "did you mean", if one of the names is nearly this one.
+/// Returns a "did you mean" hint, if one of the names is similar to this one.
 fn near(names: &BTreeSet<String>, name: &str) -> String {
     let distances = names.iter().map(|known| (strsim::damerau_levenshtein(known, name), known));
     match distances.min() {

@@ -1,4 +1,4 @@
-//! The texts that `specmap` reads: files, folders and what URLs give.
+//! The texts that `specmap` reads: files, folders and URLs.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,14 @@ use crate::command::visible;
 use crate::documents::{self, DocumentError};
 use crate::error::CommandError;
 
-/// What in a folder is taken for a text.
+/// The file name extensions of texts in a folder.
 const ENDINGS: [&str; 6] = ["htm", "html", "markdown", "md", "mdx", "txt"];
-/// How deep a folder is looked into.
+/// How many levels of folders are read.
 const DEPTH_MAX: usize = 32;
-/// How many entries of folders are looked at.
+/// How many entries of folders are read.
 const ENTRIES_MAX: usize = 200_000;
 
-/// Adds what this name stands for.
+/// Adds the texts of a file, a folder or a URL.
 pub(super) async fn add(name: &str, way: &WayThere, texts: &mut Vec<Source>) -> Result<(), CommandError> {
     if name.starts_with("https://") || name.starts_with("http://") {
         texts.push(fetch(name, way).await?);
@@ -55,7 +55,7 @@ fn no_text(name: &str) -> CommandError {
     )
 }
 
-/// The texts in a folder and below, in the order of their paths. Links are not followed, hidden folders not entered.
+/// Returns the texts in a folder and below, sorted by path. Does not follow links or enter hidden folders.
 fn within(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
     let mut found = Vec::new();
     let mut open = vec![(folder.to_owned(), 0)];
@@ -85,7 +85,7 @@ fn within(folder: &Path) -> Result<Vec<PathBuf>, CommandError> {
     Ok(found)
 }
 
-/// What a URL gives, by the way that reaches no address inside unless that is allowed.
+/// Fetches the text at a URL; addresses inside the network are refused unless that is allowed.
 async fn fetch(url: &str, way: &WayThere) -> Result<Source, CommandError> {
     let address = url.split('#').next().unwrap_or(url);
     let options = ClientOptions {

@@ -1,4 +1,4 @@
-//! `result` and `error`, as far as anything in them is judged.
+//! `result` and `error`: the members that decisions depend on.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -45,7 +45,7 @@ impl<'a> ErrorView<'a> {
     }
 }
 
-/// The members of a result that something is decided by. `null` counts as absent.
+/// The members of a result that decisions depend on. `null` counts as absent.
 #[derive(Debug)]
 pub struct ResultView<'a> {
     /// All of `result`, as it stands; an object.
@@ -54,23 +54,23 @@ pub struct ResultView<'a> {
     pub result_type: Option<Cow<'a, str>>,
     /// `public` or `private`.
     pub cache_scope: Option<Cow<'a, str>>,
-    /// For how many milliseconds the result may be kept (2026-07-28 Caching), as it is written.
+    /// How many milliseconds the result may be cached (2026-07-28 Caching), as it is written.
     pub ttl_ms: Option<&'a str>,
-    /// Where a list goes on.
+    /// The cursor for the next page of a list.
     pub next_cursor: Option<Cow<'a, str>>,
     /// What the server asks of the client before it goes on; see [`asked_methods`].
     pub input_requests: Option<&'a str>,
-    /// To be repeated with the answers.
+    /// The state that the client has to send back with its answers.
     pub request_state: Option<Cow<'a, str>>,
     /// The job that was made or is described: `taskId`, or `task.taskId` in 2025-11-25.
     pub task_id: Option<Cow<'a, str>>,
     /// Every list that is there, whatever was asked: a result is filtered by what it holds.
     pub lists: Vec<ListKind>,
-    /// Chosen by `initialize`.
+    /// The version that the server chose in its answer to `initialize`.
     pub protocol_version: Option<Cow<'a, str>>,
-    /// Offered by `server/discover`.
+    /// The versions that `server/discover` offers.
     pub supported_versions: Vec<Cow<'a, str>>,
-    /// Of the server, from `initialize` or `server/discover`; an object.
+    /// The capabilities of the server, from `initialize` or `server/discover`; an object.
     pub capabilities: Option<&'a str>,
     /// `result._meta`; empty when absent.
     pub meta: Meta<'a>,
@@ -106,7 +106,7 @@ impl<'a> ResultView<'a> {
     }
 }
 
-/// What the member lists, if anything.
+/// Returns the kind of list that a member holds, if it is one.
 fn list_at(checked: &Checked<'_>, member: &Member<'_>) -> Option<ListKind> {
     let kind = ListKind::of_member(&member.name)?;
     (checked.text.get(member.value.clone()) != Some("null")).then_some(kind)

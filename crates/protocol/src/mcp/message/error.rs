@@ -1,9 +1,9 @@
-//! Why bytes are no message.
+//! Why bytes are not a message.
 
 use crate::mcp::error::ErrorCode;
 use crate::mcp::strict::StrictError;
 
-/// Why the bytes are no message. The message is a refusal to the sender and quotes nothing secret.
+/// Why the bytes are not a message. The error's text is for the sender, and contains no secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ReadError {
     /// `id` is null, fractional or structured, or an integer that not every program holds exactly; or so is

@@ -1,4 +1,4 @@
-//! The items of lists, as far as anything in them is judged.
+//! The items of lists: the members that decisions depend on.
 
 use std::borrow::Cow;
 
@@ -60,7 +60,7 @@ pub enum ListItem<'a> {
 }
 
 impl<'a> ListItem<'a> {
-    /// Reads one item. `None` when it lacks what names it: such an item cannot be judged.
+    /// Reads one item. Returns `None` if it has no name, URI or id: such an item cannot be judged.
     pub fn read(kind: ListKind, raw: &'a RawValue) -> Option<Self> {
         let text = raw.get();
         let members = scan::members(text, scan::root(text))?;
@@ -83,7 +83,7 @@ impl<'a> ListItem<'a> {
         })
     }
 
-    /// What the item is called by: name, URI, template or job id.
+    /// Returns the item's name, URI, template or job id.
     pub fn key(&self) -> &str {
         match self {
             Self::Job { task_id, .. } => task_id,
@@ -93,7 +93,7 @@ impl<'a> ListItem<'a> {
         }
     }
 
-    /// All of the item, as it stands.
+    /// Returns the whole item, unchanged.
     pub fn raw(&self) -> &'a RawValue {
         match self {
             Self::Job { raw, .. }

@@ -14,19 +14,19 @@ use crate::mcp::strict::Checked;
 #[derive(Clone, Copy)]
 pub(super) struct Object<'a, 'm> {
     text: &'a str,
-    /// Where it stands.
+    /// The position of the object in the text.
     start: usize,
     /// Its members, and maybe those of other objects.
     members: &'m [Member<'a>],
 }
 
 impl<'a, 'm> Object<'a, 'm> {
-    /// The object that begins there.
+    /// Returns the object that begins at `start`.
     pub(super) fn of(checked: &'m Checked<'a>, start: usize) -> Self {
         Self { text: checked.text, start, members: &checked.members }
     }
 
-    /// `None` when no object stands there.
+    /// Returns the object at `range`, or `None` if there is none.
     pub(super) fn at(checked: &'m Checked<'a>, range: &Range<usize>) -> Option<Self> {
         Self::of(checked, range.start).is_object().then(|| Self::of(checked, range.start))
     }
@@ -40,7 +40,7 @@ impl<'a, 'm> Object<'a, 'm> {
         self.text.as_bytes().get(self.start) == Some(&b'{')
     }
 
-    /// In order.
+    /// Returns the members of the object, in order.
     pub(super) fn members(&self) -> impl Iterator<Item = &'m Member<'a>> {
         let start = self.start;
         self.members.iter().filter(move |member| member.of == start)
@@ -50,7 +50,7 @@ impl<'a, 'm> Object<'a, 'm> {
         self.members().find(|member| member.name == name).map(|member| member.value.clone())
     }
 
-    /// The text of a member's value; `null` counts as absent, as every MCP implementation has it.
+    /// Returns the text of a member's value; `null` counts as absent, as in every MCP implementation.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         self.text.get(self.range(name)?).filter(|raw| *raw != "null")
     }

@@ -1,4 +1,4 @@
-//! `params`, as far as anything in it is judged, and `params._meta`.
+//! `params` and `params._meta`: the members that decisions depend on.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,8 +8,8 @@ use super::id::Id;
 use super::object::Object;
 use crate::mcp::strict::{self, Checked};
 
-/// The members of `params` that something is decided by. Which of them a method must have is the reader's
-/// to ask: an absent `name` of `tools/call` is `None` here. `null` counts as absent.
+/// The members of `params` that decisions depend on. The reader checks which of them a method requires: an absent
+/// `name` of `tools/call` is `None` here. `null` counts as absent.
 #[derive(Debug)]
 pub struct Params<'a> {
     /// All of `params`, as it stands.
@@ -18,7 +18,7 @@ pub struct Params<'a> {
     pub name: Option<Cow<'a, str>>,
     /// The resource.
     pub uri: Option<Cow<'a, str>>,
-    /// What the tool or prompt is called with; an object.
+    /// The arguments of the tool or prompt; an object.
     pub arguments: Option<&'a str>,
     /// The job.
     pub task_id: Option<Cow<'a, str>>,
@@ -26,19 +26,19 @@ pub struct Params<'a> {
     pub request_state: Option<Cow<'a, str>>,
     /// Answers to `inputRequests`; an object.
     pub input_responses: Option<&'a str>,
-    /// What a job asks, in `notifications/tasks`; an object. See [`super::asked_methods`].
+    /// The requests of a job to the client, in `notifications/tasks`; an object. See [`super::asked_methods`].
     pub input_requests: Option<&'a str>,
     /// What `subscriptions/listen` asks for, or its acknowledgement promises.
     pub notifications: Option<Filter<'a>>,
-    /// Proposed by `initialize`.
+    /// The version that `initialize` proposes.
     pub protocol_version: Option<Cow<'a, str>>,
-    /// Declared by `initialize`; an object.
+    /// The capabilities that `initialize` declares; an object.
     pub capabilities: Option<&'a str>,
     /// What is to be completed.
     pub reference: Option<CompletionReference<'a>>,
-    /// `notifications/progress`: of which request.
+    /// In `notifications/progress`: the token of the request.
     pub progress_token: Option<Id>,
-    /// `notifications/cancelled`: which request.
+    /// In `notifications/cancelled`: the id of the request.
     pub request_id: Option<Id>,
     /// `params._meta`; empty when absent.
     pub meta: Meta<'a>,
@@ -128,11 +128,11 @@ impl<'a> CompletionReference<'a> {
     }
 }
 
-/// The members of a `_meta` that something is decided by. Everything else in it passes through (TR-23), and nothing
-/// in it authenticates anybody.
+/// The members of a `_meta` that decisions depend on. Everything else in it passes through (TR-23), and nothing in it
+/// authenticates anybody.
 #[derive(Clone, Debug, Default)]
 pub struct Meta<'a> {
-    /// Something in it belongs to the stateless era.
+    /// Whether something in it belongs to the stateless era.
     modern: bool,
     /// `io.modelcontextprotocol/protocolVersion`
     pub protocol_version: Option<Cow<'a, str>>,
@@ -153,7 +153,7 @@ impl<'a> Meta<'a> {
     pub const PROTOCOL_VERSION: &'static str = "io.modelcontextprotocol/protocolVersion";
     /// Wire name of [`Meta::client_capabilities`].
     pub const CLIENT_CAPABILITIES: &'static str = "io.modelcontextprotocol/clientCapabilities";
-    /// What the client says of itself: never decided on (RS-55).
+    /// Wire name of the client's description of itself, which no decision depends on (RS-55).
     pub const CLIENT_INFO: &'static str = "io.modelcontextprotocol/clientInfo";
     /// Wire name of [`Meta::server_info`].
     pub const SERVER_INFO: &'static str = "io.modelcontextprotocol/serverInfo";
@@ -178,7 +178,7 @@ impl<'a> Meta<'a> {
         })
     }
 
-    /// Whether anything says that this request belongs to the stateless era, be it malformed (TR-51).
+    /// Returns whether anything, even malformed, says that this request belongs to the stateless era (TR-51).
     pub fn is_modern(&self) -> bool {
         self.modern
     }

@@ -1,4 +1,4 @@
-//! Which member names are known where, and what else a lenient parser would take for them.
+//! The known member names in each place, and the other names that a lenient parser would take for them.
 //!
 //! Lenient means: ignoring case (Go), folding Unicode (`ſ`, the Kelvin sign, the Turkish i's), full-width letters,
 //! or accepting both `taskId` and `task_id`, `_meta` and `meta` (protobuf JSON, pydantic with `populate_by_name`).
@@ -231,7 +231,7 @@ pub fn loosely(name: &str) -> Cow<'_, str> {
 }
 
 pub(super) fn folded(name: &str) -> Cow<'_, str> {
-    // Nothing that these could be folded to is another.
+    // Such a name folds to itself.
     let is_plain = name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
     if is_plain { Cow::Borrowed(name) } else { Cow::Owned(fold(name).collect()) }
 }

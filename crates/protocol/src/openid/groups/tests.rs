@@ -81,7 +81,7 @@ fn a_claim_that_is_not_there_is_reported_and_refused_only_if_required() {
         let required = GroupRule { required: true, ..plain() };
         assert_eq!(fault(required, absent), Fault::Missing { claim: "groups".to_owned() });
     }
-    // The most repeated failure: the claim was renamed. Its new name is told.
+    // The most frequent mistake: the claim was renamed. The result names the new claim.
     let renamed = reading(&[plain()], None, json!({ "Groups": ["a"], "https://x/roles": "b", "email": "c" }));
     assert_eq!(renamed.unread, ["Groups", "https://x/roles"]);
 }

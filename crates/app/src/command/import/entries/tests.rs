@@ -13,7 +13,7 @@ fn says(value: Value) -> String {
     entry(value).carries.iter().map(|found| found.says.clone()).collect::<Vec<_>>().join("\n")
 }
 
-/// Every way in which authority lies about is told, and nothing of a good entry is warned about.
+/// Every kind of exposed authority is reported, and a good entry gets no warning.
 #[test]
 fn what_an_entry_carries_is_told() {
     for (value, expected) in [
@@ -64,7 +64,7 @@ fn no_secret_is_shown() {
     }
 }
 
-/// What the user calls secret is one, under whichever kind of name.
+/// A name given by the user as that of a secret is treated as one, whatever it names.
 #[test]
 fn a_name_that_is_given_is_that_of_a_secret() {
     let named = Named::new(&["TEAM".to_owned(), "--where".to_owned()]);
@@ -76,8 +76,8 @@ fn a_name_that_is_given_is_that_of_a_secret() {
     assert!(entry.environment["team"].has_secret());
 }
 
-/// ATK-229: what only the client can fill in stays with the client; `${file:…}` above all. What is of another form
-/// than is known here, or switched off, stays as well.
+/// ATK-229: entries with values that only the client can fill in stay with the client, `${file:…}` above all. So do
+/// entries of an unknown form and disabled ones.
 #[test]
 fn what_cannot_be_taken_over_stays() {
     for (value, stays) in [
@@ -135,7 +135,7 @@ fn what_cannot_be_taken_over_stays() {
     assert!(unset.contains("it is not set here"), "{unset}");
 }
 
-/// The folder, the variables of a file, a list of words; each as it was.
+/// The folder, the variables of a file and the list of words are kept as they were.
 #[test]
 fn no_member_is_lost() {
     let folder = tempfile::tempdir().unwrap();
@@ -162,7 +162,7 @@ fn no_member_is_lost() {
     assert!(entry.environment["B"].has_secret());
 }
 
-/// Names become names of servers, each its own; and what is put in their place is what the client reads.
+/// Names become distinct server names, and the new entries are of the form that the client reads.
 #[test]
 fn names_and_places_are_kept() {
     for (name, expected) in
@@ -224,7 +224,7 @@ fn names_and_places_are_kept() {
     }
 }
 
-/// What is behind a checkpoint already is not put behind it again.
+/// An entry that is behind a checkpoint already is not moved behind it again.
 #[test]
 fn what_is_behind_a_checkpoint_stays() {
     let url = "http://localhost:8420/mcp/x";

@@ -4,7 +4,7 @@ fn shown(parts: &[Cut<'_>]) -> String {
     parts.iter().map(|part| if part.secret { "…" } else { part.text }).collect()
 }
 
-/// ATK-281: a secret is recognised by its name, or by its shape under any name. Only `CANARY` is one here.
+/// ATK-281: a secret is recognised by its name, or by its shape under any name. Only `CANARY` is a secret here.
 #[test]
 fn a_secret_is_known_by_its_name_or_by_its_shape() {
     for (name, value, expected) in [
