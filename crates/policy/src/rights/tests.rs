@@ -8,7 +8,7 @@ use sekisho_protocol::ids::{ClientId, UserId};
 
 use super::uses::Uses;
 use super::{Answer, PolicyFile, Rights, RightsParts, RightsServer, RightsUser, Terms, load};
-use crate::model::{Authority, Call, Target, ToolStanding};
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::task::WhichArguments;
 
 fn user() -> UserId {

@@ -10,7 +10,7 @@ use sekisho_protocol::uri::ResourceUri;
 use serde_json::json;
 
 use super::{BoundTask, Need, OutsideWhy, WhichArguments};
-use crate::model::{Call, Target, ToolStanding};
+use crate::model::{Call, Target, ToolState};
 
 fn now() -> Timestamp {
     ManualClock::default().now()
