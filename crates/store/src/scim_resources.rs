@@ -127,6 +127,39 @@ impl ScimUsers<'_> {
             .transpose()
     }
 
+    /// The user of this `userName`, in lower case.
+    pub async fn find_name(&mut self, provider: &str, folded: &str) -> Result<Option<ScimUserRow>, StoreError> {
+        self.tx
+            .fetch_optional(
+                "SELECT * FROM scim_users WHERE provider = $1 AND user_name_folded = $2",
+                values![provider, folded],
+            )
+            .await?
+            .map(read_user)
+            .transpose()
+    }
+
+    /// How many users this provider provisions.
+    pub async fn count(&mut self, provider: &str) -> Result<u64, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional("SELECT COUNT(*) AS users FROM scim_users WHERE provider = $1", values![provider])
+            .await?;
+        row.map_or(Ok(0), |row| row.count("users"))
+    }
+
+    /// Some users of this provider, in the order of their identifiers, without the first `skip`.
+    pub async fn page(&mut self, provider: &str, skip: i64, limit: i64) -> Result<Vec<ScimUserRow>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM scim_users WHERE provider = $1 ORDER BY user_id LIMIT $2 OFFSET $3",
+                values![provider, limit, skip],
+            )
+            .await?;
+        rows.into_iter().map(read_user).collect()
+    }
+
     /// The users of this provider after one of them, in the order of their identifiers.
     pub async fn list(
         &mut self,
@@ -196,8 +229,10 @@ impl ScimGroups<'_> {
     }
 
     /// Changes a group, if it still has the version that `group` has; the version then grows by one. Everybody in it is
-    /// announced, because a new name is another group for the policies. `false`: somebody else was faster, or it is gone.
+    /// announced if it has another name, which is another group for the policies. `false`: somebody else was faster, or it is
+    /// gone.
     pub async fn update(&mut self, group: &ScimGroupRow) -> Result<bool, StoreError> {
+        let before = self.find(&group.provider, group.id).await?;
         let updated = self
             .tx
             .execute_one(
@@ -214,7 +249,7 @@ impl ScimGroups<'_> {
                 ],
             )
             .await?;
-        if updated {
+        if updated && before.is_none_or(|before| before.name != group.name) {
             for user in self.members(group.id).await? {
                 self.tx.changed(ChangeKind::User, user);
             }
@@ -229,6 +264,19 @@ impl ScimGroups<'_> {
             .await?
             .map(read_group)
             .transpose()
+    }
+
+    /// The groups of this provider that a user is in.
+    pub async fn of_user(&mut self, provider: &str, user: UserId) -> Result<Vec<ScimGroupRow>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT scim_groups.* FROM scim_groups JOIN scim_members ON scim_members.group_id = scim_groups.id
+                 WHERE scim_groups.provider = $1 AND scim_members.user_id = $2 ORDER BY scim_groups.id",
+                values![provider, user],
+            )
+            .await?;
+        rows.into_iter().map(read_group).collect()
     }
 
     /// The groups of this provider after one of them, in the order of their identifiers.
