@@ -86,7 +86,9 @@ pub enum Invalid {
     #[error("`{0}` is the only owner who can sign in: make another one first")]
     OnlyOwner(String),
     /// A name that no provider has.
-    #[error("`{0}` cannot name a provider: use 1 to 32 lower-case letters, digits and hyphens, as in the configuration")]
+    #[error(
+        "`{0}` cannot name a provider: use 1 to 32 lower-case letters, digits and hyphens, as in the configuration"
+    )]
     ProviderName(String),
     /// A reason that says nothing, or too much.
     #[error("a request says why, in 1 to {ACCESS_REASON_CHARS_MAX} characters")]

@@ -126,8 +126,7 @@ pub async fn change(
         return Ok(());
     }
     let row = ScimGroupRow { changed_at: by.now, ..row };
-    let updated =
-        tx.scim_groups().update(&row).await.map_err(|error| unique(error, "displayName or externalId"))?;
+    let updated = tx.scim_groups().update(&row).await.map_err(|error| unique(error, "displayName or externalId"))?;
     if !updated {
         return Err(ScimError::PreconditionFailed.into());
     }

@@ -10,17 +10,8 @@ use sekisho_scim::schema::ENTERPRISE;
 use serde_json::{Map, Value};
 
 /// Attributes that people and administrators change, or that can be given to somebody else.
-const UNSTABLE: [&str; 9] = [
-    "userName",
-    "name",
-    "displayName",
-    "nickName",
-    "profileUrl",
-    "title",
-    "emails",
-    "phoneNumbers",
-    "ims",
-];
+const UNSTABLE: [&str; 9] =
+    ["userName", "name", "displayName", "nickName", "profileUrl", "title", "emails", "phoneNumbers", "ims"];
 
 /// Why a rule cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +116,8 @@ mod tests {
     /// What can be given to somebody else names nobody.
     #[test]
     fn a_rule_by_a_name_or_an_address_is_refused() {
-        for attribute in ["userName", "USERNAME", "emails", "emails.value", "displayName", "name.familyName", "", "a b"] {
+        for attribute in ["userName", "USERNAME", "emails", "emails.value", "displayName", "name.familyName", "", "a b"]
+        {
             let rule = IdentityRule::new("https://idp.example", &["sub"], BTreeMap::new(), attribute);
             assert_eq!(rule, Err(RuleError::Attribute(attribute.to_owned())));
         }

@@ -98,13 +98,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<ScimTokenLine>, StoreError> {
     Ok(tx.scim_tokens().list().await?.into_iter().map(line).collect())
 }
 
-async fn record(
-    tx: &mut Tx,
-    by: &Performer<'_>,
-    kind: ActKind,
-    provider: &str,
-    label: &str,
-) -> Result<(), ActError> {
+async fn record(tx: &mut Tx, by: &Performer<'_>, kind: ActKind, provider: &str, label: &str) -> Result<(), ActError> {
     let act = Act { detail: format!("`{label}` of `{provider}`"), ..by.act(kind) };
     Ok(by.record(tx, act).await?)
 }

@@ -56,7 +56,9 @@ impl Said {
         };
         let user_name = resource.get("userName").and_then(Value::as_str).unwrap_or_default().to_owned();
         if check_name(&user_name).is_err() || user_name.chars().count() > USER_NAME_CHARS_MAX {
-            return Err(ScimError::InvalidValue("`userName`: 1 to 128 characters that are seen, without blanks around"));
+            return Err(ScimError::InvalidValue(
+                "`userName`: 1 to 128 characters that are seen, without blanks around",
+            ));
         }
         let active = is_active(&resource);
         let external_id = resource.remove("externalId").and_then(|value| value.as_str().map(str::to_owned));
@@ -71,11 +73,7 @@ fn is_active(resource: &Map<String, Value>) -> bool {
 }
 
 /// The user of this identifier, if the client's provider provisions them.
-pub async fn find(
-    tx: &mut Tx,
-    client: &ProvisioningClient,
-    id: UserId,
-) -> Result<Option<ProvisionedUser>, StoreError> {
+pub async fn find(tx: &mut Tx, client: &ProvisioningClient, id: UserId) -> Result<Option<ProvisionedUser>, StoreError> {
     match tx.scim_users().find(&client.provider, id).await? {
         Some(row) => read(tx, row).await.map(Some),
         None => Ok(None),
@@ -256,8 +254,9 @@ async fn link(tx: &mut Tx, by: &Performer<'_>, said: &Said, user: &User) -> Resu
     if tx.identities().link(&linked).await? { Ok(()) } else { Err(ScimError::Uniqueness("externalId").into()) }
 }
 
-/// Does what `active` asks for: which kind of act that is, and how many grants ended. What stays as the provider said it before
-/// changes nothing here, so that somebody who was shut out by an operator is not let in by the next update.
+/// Does what `active` asks for: which kind of act that is, and how many grants ended. Somebody who was active for the provider
+/// before is not let in by an update, because an operator may have shut them out; somebody who is not active for the provider is
+/// shut out by every update.
 async fn set_active(
     tx: &mut Tx,
     by: &Performer<'_>,
