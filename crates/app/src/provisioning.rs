@@ -1,9 +1,10 @@
-//! From identity providers in the configuration to what the endpoint for provisioning clients knows of them.
+//! From identity providers in the configuration to what the endpoint for provisioning clients and the token endpoint know of them.
 
 use std::collections::BTreeMap;
 
 use sekisho_acts::scim::{IdentityRule, RuleError};
 use sekisho_console::scim::IdentityRules;
+use sekisho_issuer::AssertionIssuer;
 use sekisho_protocol::openid::profile::Profile;
 
 use crate::config::LoginProvider;
@@ -24,6 +25,19 @@ pub(crate) fn rules(providers: &[LoginProvider]) -> IdentityRules {
     rules.collect()
 }
 
+/// The providers whose identity assertions are taken.
+pub(crate) fn assertion_issuers(providers: &[LoginProvider]) -> Vec<AssertionIssuer> {
+    let trusted = providers.iter().filter(|provider| provider.assertions);
+    let issuers = trusted.map(|provider| AssertionIssuer {
+        name: provider.name.clone(),
+        issuer: provider.issuer.clone(),
+        algorithms: vec![provider.id_token_algorithm],
+        named_by: provider.named_by().into_iter().map(str::to_owned).collect(),
+        require: provider.require.clone(),
+    });
+    issuers.collect()
+}
+
 fn rule(provider: &LoginProvider) -> Result<IdentityRule, RuleError> {
     let mut fixed = BTreeMap::new();
     // The issuer of a tenant of Entra ID is `https://login.microsoftonline.com/TENANT-ID/v2.0`.
@@ -38,7 +52,7 @@ mod tests {
     use sekisho_protocol::openid::profile::Profile;
     use serde_json::json;
 
-    use super::rules;
+    use super::{assertion_issuers, rules};
     use crate::config::LoginProvider;
 
     /// A person whom Entra ID provisions by their object identifier is the one who signs in with `tid` and `oid`.
@@ -57,5 +71,14 @@ mod tests {
         let identity = found["corp"].identity(user.as_object().unwrap()).unwrap().unwrap();
         assert_eq!(identity.subject, "the-tenant/the-object");
         assert!(!found.contains_key("two"), "two claims cannot come from one attribute");
+    }
+
+    /// A provider at which people sign in is not trusted for assertions by that alone.
+    #[test]
+    fn only_a_provider_that_says_so_is_trusted_for_assertions() {
+        let one = LoginProvider { name: "one".to_owned(), ..LoginProvider::default() };
+        let two = LoginProvider { name: "two".to_owned(), assertions: true, ..one.clone() };
+        let trusted = assertion_issuers(&[one, two]);
+        assert_eq!(trusted.iter().map(|issuer| issuer.name.as_str()).collect::<Vec<_>>(), ["two"]);
     }
 }

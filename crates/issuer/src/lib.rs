@@ -27,6 +27,7 @@ use sekisho_token::Keys;
 use sekisho_web::{HasSite, Site};
 use tokio::sync::watch;
 
+mod assertions;
 mod authorize;
 mod clients;
 mod consent;
@@ -48,6 +49,7 @@ mod records;
 #[cfg(test)]
 mod testing;
 
+pub use assertions::AssertionIssuer;
 pub use settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
 
 /// What an issuer is made of.
@@ -78,6 +80,7 @@ pub struct Issuer {
     pub(crate) limits: limits::Limits,
     pub(crate) documents: clients::metadata_document::Documents,
     pub(crate) client_keys: KeySets,
+    pub(crate) assertion_keys: assertions::AssertionKeys,
     pub(crate) passwords: login::password::Passwords,
 }
 
@@ -101,6 +104,7 @@ impl Issuer {
             limits: limits::Limits::new(&settings),
             documents: clients::metadata_document::Documents::new(),
             client_keys: KeySets::new(Arc::clone(&http)),
+            assertion_keys: assertions::AssertionKeys::new(Arc::clone(&http), &settings.assertion_issuers),
             passwords: login::password::Passwords::new(),
             site,
             keys,

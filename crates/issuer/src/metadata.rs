@@ -14,7 +14,7 @@ use sekisho_web::language::Language;
 use crate::Issuer;
 use crate::error::document;
 use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
-use crate::token::EXCHANGE;
+use crate::token::{EXCHANGE, id_jag};
 
 /// `GET /.well-known/oauth-authorization-server` and `/.well-known/openid-configuration`.
 pub(crate) async fn show(State(issuer): State<Arc<Issuer>>) -> Response {
@@ -38,6 +38,7 @@ pub(crate) fn metadata(
     let scopes = scopes.union(&refreshes.then(Scope::offline_access).into_iter().collect());
     let mut grants = texts(&["authorization_code", EXCHANGE]);
     grants.extend(refreshes.then(|| "refresh_token".to_owned()));
+    grants.extend((!settings.assertion_issuers.is_empty()).then(|| id_jag::GRANT_TYPE.to_owned()));
     AuthorizationServer {
         issuer: site.base_url.clone(),
         authorization_endpoint: site.url("/oauth/authorize"),

@@ -26,6 +26,7 @@ use crate::{Issuer, error, records};
 pub(crate) mod authorization_code;
 mod beforehand;
 pub(crate) mod exchange;
+pub(crate) mod id_jag;
 pub(crate) mod refresh;
 
 /// The grant type of an exchange (RFC 8693 §2.1).
@@ -135,12 +136,18 @@ async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result<Issued, To
         Err(error) => Err(error),
     };
     match client {
+        Ok(client) if is_assertion(issuer, &parameters) => id_jag::perform(issuer, visit, &client, &parameters).await,
         Ok(client) => match read(&parameters) {
             Ok(request) => perform(issuer, visit, &client, &request).await,
             Err(error) => Err(refuse(issuer, visit, named, error).await),
         },
         Err(error) => Err(refuse(issuer, visit, named, error.into()).await),
     }
+}
+
+/// Whether an identity assertion is shown, where a provider is trusted for it. Elsewhere the grant type is unknown.
+fn is_assertion(issuer: &Issuer, parameters: &Parameters) -> bool {
+    !issuer.settings.assertion_issuers.is_empty() && parameters.one("grant_type") == Some(id_jag::GRANT_TYPE)
 }
 
 /// Puts a refusal on record, or counts it. A fault of ours is none.

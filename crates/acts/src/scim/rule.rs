@@ -113,7 +113,7 @@ mod tests {
         assert_eq!((made.issuer.as_str(), made.subject.as_str()), ("https://idp.example", "7"));
     }
 
-    /// What can be given to somebody else names nobody.
+    /// ATK-322: what can be given to somebody else names nobody.
     #[test]
     fn a_rule_by_a_name_or_an_address_is_refused() {
         for attribute in ["userName", "USERNAME", "emails", "emails.value", "displayName", "name.familyName", "", "a b"]

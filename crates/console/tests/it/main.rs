@@ -14,5 +14,6 @@ mod agents;
 mod approvals;
 mod parity;
 mod records;
+mod scim;
 mod tasks;
 mod tools;
