@@ -6,7 +6,6 @@ use sekisho_protocol::task::TaskError;
 use sekisho_store::{ACCESS_REASON_CHARS_MAX, LOAN_SECONDS_MAX, StoreError};
 
 use crate::access::BOUNDS_BYTES_MAX;
-use crate::scim::token::TOKEN_SECONDS_MAX;
 
 /// Why an act was not performed. Nothing of it was done.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +93,7 @@ pub enum Invalid {
     #[error("a request says why, in 1 to {ACCESS_REASON_CHARS_MAX} characters")]
     Reason,
     /// A token of a provisioning client that would end at once, or never.
-    #[error("a SCIM token lasts from one second to {} days", TOKEN_SECONDS_MAX / 86_400)]
+    #[error("a SCIM token lasts from one second to 730 days")]
     ScimTokenLength,
     /// A name that no token can have.
     #[error("`{0}` cannot name a SCIM token: use 1 to 64 characters that are seen, without blanks around")]

@@ -11,9 +11,9 @@ use sekisho_scim::list::Page;
 use sekisho_scim::schema;
 use serde_json::{Map, Value};
 
-use super::Provisioning;
 use super::answer::{CallError, document, refused};
 use super::entry::Call;
+use super::provisioning::Provisioning;
 
 /// `GET /ServiceProviderConfig`.
 pub(super) async fn service_provider_config(State(state): State<Arc<Provisioning>>, _: Call) -> Response {

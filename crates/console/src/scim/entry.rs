@@ -22,7 +22,8 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{CallError, MEDIA_TYPE, refused};
-use super::{Provisioning, body};
+use super::body;
+use super::provisioning::Provisioning;
 
 /// How long a request waits for its turn.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);

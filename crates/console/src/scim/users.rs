@@ -19,7 +19,8 @@ use serde_json::{Map, Value};
 use super::answer::{self, CallError, document};
 use super::entry::{Call, note_refusal};
 use super::list::{Exact, Found, Query, ROWS_AT_ONCE, projection};
-use super::{Provisioning, shown};
+use super::provisioning::Provisioning;
+use super::shown;
 
 const KIND: Kind = Kind::User;
 

@@ -12,6 +12,7 @@ mod harness;
 mod access;
 mod agents;
 mod approvals;
+mod company;
 mod parity;
 mod records;
 mod scim;

@@ -163,7 +163,7 @@ async fn an_assertion_gives_no_more_than_all_three_allow() {
     assert!(issued.iter().all(|act| act.detail == "identity assertion of `corp`" && act.grant.is_some()));
 }
 
-/// ATK-330, ATK-331, ATK-332, ATK-333, ATK-334, ATK-335, ATK-336, AS-48, AS-49, AS-50, AS-51, AS-52: each thing that is wrong with an assertion, with the registered code; nothing is granted, nobody is shown a page,
+/// ATK-42, ATK-330, ATK-331, ATK-332, ATK-333, ATK-334, ATK-335, ATK-336, AS-48, AS-49, AS-50, AS-51, AS-52: each thing that is wrong with an assertion, with the registered code; nothing is granted, nobody is shown a page,
 /// and the assertion is not used up.
 #[tokio::test]
 async fn an_assertion_that_is_not_good_gives_nothing() {

@@ -171,7 +171,7 @@ async fn a_provisioned_group_is_worth_what_the_rules_say_at_once() {
     let folder = setup.folder().join("policies");
     std::fs::create_dir(&folder).unwrap();
     let rule =
-        "permit(principal in Group::\"corp/Engineers\", action == Action::\"call\", resource == Tool::\"up/look\");\n";
+        "permit(principal in Group::\"corp/Engineers\", action == Action::\"call\", resource in Server::\"up\");\n";
     std::fs::write(folder.join("up.cedar"), rule).unwrap();
     let checkpoint = setup.start().await;
     let client = Client::of(&checkpoint).await;
