@@ -20,6 +20,7 @@ use crate::question::{
     self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LoanRow, Names, Question, RecordRow, Report,
     ServerRow, TaskRow, UserRow, access_row,
 };
+use crate::scim::token::{self, ScimTokenLine};
 use crate::task::{self, Begin, KnownTools};
 use crate::{ActError, Invalid, Performer, client, records, server, settings, tool, user};
 
@@ -163,6 +164,24 @@ pub enum Command {
         /// Also those that are over.
         all: bool,
     },
+    /// Makes a token with which a provisioning client comes in.
+    ScimTokenAdd {
+        /// The provider whose people it provisions.
+        provider: String,
+        /// What to call it.
+        label: String,
+        /// For how many seconds it is good; until it is removed, if it does not say.
+        seconds: Option<u32>,
+    },
+    /// Every token of a provisioning client.
+    ScimTokenList,
+    /// Takes the token of a provisioning client back.
+    ScimTokenRemove {
+        /// The provider whose people it provisions.
+        provider: String,
+        /// Which.
+        label: String,
+    },
     /// Frees a grant of its finished task.
     TaskResume {
         /// Which grant.
@@ -264,6 +283,8 @@ impl Command {
             Self::RequestFile(_) => ActKind::AccessAsked,
             Self::RequestGrant { .. } => ActKind::AccessLent,
             Self::RequestRefuse { .. } => ActKind::AccessRefused,
+            Self::ScimTokenAdd { .. } => ActKind::ScimTokenAdded,
+            Self::ScimTokenRemove { .. } => ActKind::ScimTokenRemoved,
             Self::ServerAdd(_) => ActKind::ServerAdded,
             Self::ServerReach { .. } => ActKind::ReachChanged,
             Self::ServerRemove { .. } => ActKind::ServerRemoved,
@@ -289,6 +310,7 @@ impl Command {
             | Self::Replay { .. }
             | Self::RequestList
             | Self::RequestWeigh { .. }
+            | Self::ScimTokenList
             | Self::ServerList
             | Self::TaskList { .. }
             | Self::ToolsAsk { .. }
@@ -389,6 +411,16 @@ pub enum Outcome {
     Records {
         /// One row each, oldest first.
         records: Vec<RecordRow>,
+    },
+    /// A new token of a provisioning client.
+    ScimToken {
+        /// The token, shown this once.
+        token: String,
+    },
+    /// Tokens of provisioning clients.
+    ScimTokens {
+        /// One row each, by provider and name.
+        tokens: Vec<ScimTokenLine>,
     },
     /// What stands in the way of a loan.
     Hindered {
@@ -496,11 +528,11 @@ async fn act(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcom
             }
             done(classes.len() as u64)
         }
-        other => act_on_user(tx, by, other).await,
+        other => act_on_people(tx, by, other).await,
     }
 }
 
-async fn act_on_user(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcome, ActError> {
+async fn act_on_people(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcome, ActError> {
     let link = |token: sekisho_protocol::secret::SetupToken| Outcome::Link {
         token: token.expose().to_owned(),
         minutes: user::LINK_MINUTES,
@@ -510,6 +542,11 @@ async fn act_on_user(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Resul
             let made = user::add(tx, by, user::Add { name: &name, role, password }).await?;
             return Ok(made.map_or(Outcome::Done { count: 0 }, link));
         }
+        Command::ScimTokenAdd { provider, label, seconds } => {
+            let token = token::add(tx, by, token::Add { provider: &provider, label: &label, seconds }).await?;
+            return Ok(Outcome::ScimToken { token: token.expose().to_owned() });
+        }
+        Command::ScimTokenRemove { provider, label } => token::remove(tx, by, &provider, &label).await.map(|()| 0)?,
         Command::UserLink { name } => return Ok(link(user::link(tx, by, &name).await?)),
         Command::UserDisable { name } => user::disable(tx, by, &name).await?,
         Command::UserEnable { name } => user::enable(tx, by, &name).await.map(|()| 0)?,
@@ -531,6 +568,7 @@ async fn answer(tx: &mut Tx, by: &Performer<'_>, question: Command) -> Result<Ou
         Command::GrantList { user } => Outcome::Grants { grants: question::grants(tx, user.as_deref()).await? },
         Command::LoanList => Outcome::Loans { loans: question::loans(tx, by.now).await? },
         Command::RequestList => Outcome::AccessRequests { requests: question::access_requests(tx, by.now).await? },
+        Command::ScimTokenList => Outcome::ScimTokens { tokens: token::list(tx).await? },
         Command::ServerList => Outcome::Servers { servers: question::servers(tx).await? },
         Command::TaskList { user, all } => {
             Outcome::Tasks { tasks: question::tasks(tx, user.as_deref(), all, by.now).await? }

@@ -84,9 +84,20 @@ pub enum Invalid {
     /// The last owner stays one.
     #[error("`{0}` is the only owner who can sign in: make another one first")]
     OnlyOwner(String),
+    /// A name that no provider has.
+    #[error(
+        "`{0}` cannot name a provider: use 1 to 32 lower-case letters, digits and hyphens, as in the configuration"
+    )]
+    ProviderName(String),
     /// A reason that says nothing, or too much.
     #[error("a request says why, in 1 to {ACCESS_REASON_CHARS_MAX} characters")]
     Reason,
+    /// A token of a provisioning client that would end at once, or never.
+    #[error("a SCIM token lasts from one second to 730 days")]
+    ScimTokenLength,
+    /// A name that no token can have.
+    #[error("`{0}` cannot name a SCIM token: use 1 to 64 characters that are seen, without blanks around")]
+    ScimTokenName(String),
     /// A task that cannot be kept.
     #[error(transparent)]
     Task(#[from] TaskError),

@@ -97,6 +97,7 @@ fn reason(actor: Actor) -> &'static str {
         Actor::Agent | Actor::Client => "ended by its client",
         Actor::Anonymous | Actor::Checkpoint => "ended by the checkpoint",
         Actor::Operator => "ended by an operator",
+        Actor::Provisioner => "ended by its identity provider",
         Actor::User(_) => "ended by its user",
     }
 }

@@ -26,6 +26,7 @@ pub mod question;
 pub mod reading;
 pub mod records;
 mod role;
+pub mod scim;
 pub mod server;
 pub mod settings;
 pub mod task;

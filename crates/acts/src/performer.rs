@@ -50,7 +50,7 @@ impl Performer<'_> {
     pub(crate) fn may_touch(&self, owner: &Subject) -> bool {
         match self.actor {
             Actor::Agent | Actor::Checkpoint | Actor::Client | Actor::Operator => true,
-            Actor::Anonymous => false,
+            Actor::Anonymous | Actor::Provisioner => false,
             Actor::User(user) => *owner == Subject::User(user),
         }
     }

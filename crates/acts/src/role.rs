@@ -15,7 +15,9 @@ async fn role(tx: &mut Tx, by: &Performer<'_>) -> Result<Option<Role>, ActError>
             let found = tx.users().find(user).await?.filter(|user| !user.disabled);
             found.map(|user| Some(user.role)).ok_or(ActError::NotAllowed("this user is shut out"))
         }
-        Actor::Agent | Actor::Anonymous | Actor::Client => Err(ActError::NotAllowed("only a person can")),
+        Actor::Agent | Actor::Anonymous | Actor::Client | Actor::Provisioner => {
+            Err(ActError::NotAllowed("only a person can"))
+        }
     }
 }
 

@@ -158,6 +158,7 @@ pub async fn finish(tx: &mut Tx, by: &Performer<'_>, id: TaskId) -> Result<(), A
         Actor::Agent | Actor::Client => "finished by its agent",
         Actor::Anonymous | Actor::Checkpoint => "finished by the checkpoint",
         Actor::Operator => "finished by an operator",
+        Actor::Provisioner => "finished by its identity provider",
         Actor::User(_) => "finished by its user",
     };
     if !tx.tasks().finish(id, why, by.now).await? {

@@ -74,12 +74,7 @@ pub async fn set_role(tx: &mut Tx, by: &Performer<'_>, name: &str, role: Role) -
 pub async fn disable(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64, ActError> {
     role::owns(tx, by).await?;
     let user = reading::user(tx, name).await?;
-    if !tx.users().set_disabled(user.id, true).await? {
-        return Err(only_owner(user.name));
-    }
-    let count = tx.grants().revoke_of_user(user.id, "its user was shut out", by.now).await?;
-    tx.browser_sessions().delete_of_user(user.id, by.now).await?;
-    tx.setup_links().end_of_user(user.id, by.now).await?;
+    let count = shut_out(tx, by, &user).await?;
     let detail = format!("`{}`; {count} grants ended", user.name);
     by.record(tx, about(by, ActKind::UserDisabled, user.id, detail)).await?;
     Ok(count)
@@ -98,15 +93,32 @@ pub async fn enable(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<(), A
 pub async fn remove(tx: &mut Tx, by: &Performer<'_>, name: &str) -> Result<u64, ActError> {
     role::owns(tx, by).await?;
     let user = reading::user(tx, name).await?;
+    let count = forget(tx, by, &user).await?;
+    let detail = format!("`{}`; {count} grants ended", user.name);
+    by.record(tx, about(by, ActKind::UserRemoved, user.id, detail)).await?;
+    Ok(count)
+}
+
+/// Shuts a user out without a record of it, and says how many grants ended.
+pub(crate) async fn shut_out(tx: &mut Tx, by: &Performer<'_>, user: &User) -> Result<u64, ActError> {
+    if !tx.users().set_disabled(user.id, true).await? {
+        return Err(only_owner(user.name.clone()));
+    }
+    let count = tx.grants().revoke_of_user(user.id, "its user was shut out", by.now).await?;
+    tx.browser_sessions().delete_of_user(user.id, by.now).await?;
+    tx.setup_links().end_of_user(user.id, by.now).await?;
+    Ok(count)
+}
+
+/// Removes a user without a record of it, and says how many grants ended.
+pub(crate) async fn forget(tx: &mut Tx, by: &Performer<'_>, user: &User) -> Result<u64, ActError> {
     // Before the user goes: its grants, with all that is derived from them and lent to them.
     let count = tx.grants().revoke_of_user(user.id, "its user was removed", by.now).await?;
     tx.browser_sessions().delete_of_user(user.id, by.now).await?;
     if !tx.users().remove(user.id).await? {
-        return Err(only_owner(user.name));
+        return Err(only_owner(user.name.clone()));
     }
     server::forget_user(tx, &user.name, by.now).await?;
-    let detail = format!("`{}`; {count} grants ended", user.name);
-    by.record(tx, about(by, ActKind::UserRemoved, user.id, detail)).await?;
     Ok(count)
 }
 

@@ -14,7 +14,7 @@ mod client_options;
 mod server;
 mod specmap;
 
-pub(crate) use accounts::{GrantCommand, UserCommand};
+pub(crate) use accounts::{GrantCommand, ScimCommand, ScimTokenCommand, UserCommand};
 pub(crate) use client::{
     ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ForgetCommand, ImportArguments, LoginArguments,
     ServerUrl,
@@ -153,6 +153,9 @@ pub(crate) enum Command {
     Run(Box<RunArguments>),
     /// Print the JSON Schema of the configuration file
     Schema,
+    /// Let provisioning clients of identity providers in (SCIM 2.0)
+    #[command(subcommand)]
+    Scim(ScimCommand),
     /// Protect the servers of a configuration file
     Serve {
         /// The configuration file

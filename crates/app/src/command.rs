@@ -19,6 +19,7 @@ pub(crate) mod login;
 pub(crate) mod names;
 pub(crate) mod policy;
 pub(crate) mod run;
+pub(crate) mod scim;
 pub(crate) mod serve;
 pub(crate) mod server;
 pub(crate) mod specmap;

@@ -8,6 +8,7 @@ mod policies;
 pub(crate) mod server;
 mod values;
 
+pub(crate) use login::LoginProvider;
 pub(crate) use model::{
     Access, Arguments, Configuration, Isolation, Observe, ServerDefinition, Template, Webhook, schema,
 };

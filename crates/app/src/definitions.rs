@@ -56,11 +56,12 @@ async fn of_store(store: &Store) -> Result<Vec<Defined>, CommandError> {
     Ok(all)
 }
 
-/// Reads users and loans from the store.
+/// Reads users, their groups at identity providers, and loans from the store.
 pub(crate) async fn people(store: &Store, now: Timestamp) -> Result<People, CommandError> {
     let failed =
         |error: StoreError| CommandError::environment(format!("users cannot be read: {error}"), "see the disk");
     let mut tx = store.read().await.map_err(failed)?;
     let users = tx.users().list().await.map_err(failed)?;
-    Ok(People { users, loans: tx.loans().list(now).await.map_err(failed)? })
+    let memberships = tx.user_groups().all().await.map_err(failed)?;
+    Ok(People { users, memberships, loans: tx.loans().list(now).await.map_err(failed)? })
 }

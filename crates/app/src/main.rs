@@ -25,6 +25,7 @@ mod listen;
 mod map_picture;
 mod os;
 mod outside;
+mod provisioning;
 mod proxies;
 mod reach;
 #[cfg(test)]
@@ -118,6 +119,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Policy(act) => command::policy::perform(&common, act).await,
         Command::Run(arguments) => Box::pin(command::run::run(&common, &arguments)).await,
         Command::Schema => command::check::schema(),
+        Command::Scim(act) => command::scim::perform(&common, act).await,
         Command::Serve { config, listen } => Box::pin(command::serve::serve(&common, &config, listen)).await,
         Command::Server(act) => Box::pin(command::server::perform(&common, act)).await,
         Command::Login(arguments) => Box::pin(command::login::login(&common, &arguments)).await,

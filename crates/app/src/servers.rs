@@ -16,7 +16,7 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
-use sekisho_store::{Loan, User};
+use sekisho_store::{Loan, Membership, User};
 
 use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
 use crate::error::CommandError;
@@ -89,11 +89,13 @@ pub(crate) fn routes(servers: &[Defined], parts: RouteParts<'_>) -> Result<Route
     Ok(Routes { servers: routes })
 }
 
-/// Users, and what is lent to them at the moment.
+/// Users, their groups at identity providers, and what is lent to them at the moment.
 #[derive(Debug)]
 pub(crate) struct People {
     /// All users, also those who are disabled.
     pub(crate) users: Vec<User>,
+    /// In which groups of identity providers they are.
+    pub(crate) memberships: Vec<Membership>,
     /// Loans that have not ended.
     pub(crate) loans: Vec<Loan>,
 }
@@ -104,9 +106,16 @@ pub(crate) fn rights(
     people: People,
     configuration: &Configuration,
 ) -> Result<Rights, CommandError> {
-    let People { users, loans } = people;
+    let People { users, memberships, loans } = people;
     let loans = loans.into_iter().map(lent).collect();
-    Rights::new(RightsParts { loans, ..rights_parts(servers, &users, configuration) }).map_err(|faults| {
+    let mut parts = RightsParts { loans, ..rights_parts(servers, &users, configuration) };
+    for Membership { user, group, .. } in memberships {
+        // Nobody who is disabled has rights.
+        if let Some(user) = parts.users.get_mut(&user).filter(|user| !user.groups.contains(&group)) {
+            user.groups.push(group);
+        }
+    }
+    Rights::new(parts).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         CommandError::usage(format!("the policies have mistakes: {}", all.join("; ")), "see `sekisho check`")
     })

@@ -75,6 +75,7 @@ fn front(instance: &Arc<Instance>) -> Front {
         .route("/readyz", axum::routing::get(readiness::show).with_state(readiness));
     let pages = instance.issuer.clone().pages().merge(instance.console.clone().pages());
     let pages = sekisho_web::serve(instance.site.clone(), pages).merge(instance.issuer.clone().programs());
+    let pages = pages.merge(instance.provisioning.clone().programs());
     Front::new(Entrance {
         clock: instance.clock.clone(),
         entropy: Arc::new(OsEntropy),

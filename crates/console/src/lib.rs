@@ -1,5 +1,5 @@
 //! What signed-in people, owners and auditors see and do: the home page, agents, tasks, approvals, access that is asked for,
-//! tools that are held back, and the records.
+//! tools that are held back, and the records; and what provisioning clients say about people ([`scim`]).
 //!
 //! It performs nothing by itself: each form is read here and handed to one function of `sekisho-acts`, and each page shows what
 //! a question there answers. It knows no OAuth and does not sign anybody in; that is `issuer`.
@@ -21,6 +21,7 @@ mod agents;
 mod approvals;
 mod home;
 mod records;
+pub mod scim;
 mod tasks;
 mod tools;
 

@@ -35,6 +35,9 @@ pub(crate) fn sentence(problem: &Invalid) -> Option<Sentence> {
         | Invalid::Tool
         | Invalid::ToolChanged { .. }
         | Invalid::UserName(_)
+        | Invalid::ProviderName(_)
+        | Invalid::ScimTokenLength
+        | Invalid::ScimTokenName(_)
         | Invalid::UserShutOut(_) => None,
     }
 }

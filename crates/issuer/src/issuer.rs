@@ -11,6 +11,7 @@ use sekisho_token::Keys;
 use sekisho_web::{HasSite, Site};
 use tokio::sync::watch;
 
+use crate::assertions::AssertionKeys;
 use crate::clients::documents::Documents;
 use crate::limits::Limits;
 use crate::login::password::Passwords;
@@ -44,6 +45,7 @@ pub struct Issuer {
     pub(crate) limits: Limits,
     pub(crate) documents: Documents,
     pub(crate) client_keys: KeySets,
+    pub(crate) assertion_keys: AssertionKeys,
     pub(crate) passwords: Passwords,
 }
 
@@ -67,6 +69,7 @@ impl Issuer {
             limits: Limits::new(&settings),
             documents: Documents::new(),
             client_keys: KeySets::new(Arc::clone(&http)),
+            assertion_keys: AssertionKeys::new(Arc::clone(&http), &settings.assertion_issuers),
             passwords: Passwords::new(),
             site,
             keys,

@@ -16,6 +16,7 @@
 mod endpoints;
 mod issuer;
 
+mod assertions;
 mod authorize;
 mod clients;
 mod consent;
@@ -36,5 +37,6 @@ mod records;
 #[cfg(test)]
 mod testing;
 
+pub use assertions::AssertionIssuer;
 pub use issuer::{Issuer, IssuerParts};
 pub use settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};

@@ -8,7 +8,7 @@ use sekisho_web::SiteSettings;
 use sekisho_web::language::Language;
 
 use crate::settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};
-use crate::token::EXCHANGE;
+use crate::token::{EXCHANGE, id_jag};
 
 /// The document. It is made from settings only: nothing in a request can change it (ATK-13).
 pub(crate) fn metadata(
@@ -26,6 +26,7 @@ pub(crate) fn metadata(
     let scopes = scopes.union(&refreshes.then(Scope::offline_access).into_iter().collect());
     let mut grants = texts(&["authorization_code", EXCHANGE]);
     grants.extend(refreshes.then(|| "refresh_token".to_owned()));
+    grants.extend((!settings.assertion_issuers.is_empty()).then(|| id_jag::GRANT_TYPE.to_owned()));
     AuthorizationServer {
         issuer: site.base_url.clone(),
         authorization_endpoint: site.url("/oauth/authorize"),

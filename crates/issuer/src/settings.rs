@@ -1,5 +1,7 @@
 //! What an operator can decide about the issuer. Every default is the safe one.
 
+use crate::assertions::AssertionIssuer;
+
 /// Settings of the issuer. They are fixed while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerSettings {
@@ -25,6 +27,8 @@ pub struct IssuerSettings {
     pub client_documents: DocumentPolicy,
     /// Authorization requests per minute and address.
     pub authorizations_per_minute: u32,
+    /// Providers whose identity assertions are taken. None: the grant is not there.
+    pub assertion_issuers: Vec<AssertionIssuer>,
 }
 
 /// Who may register itself (RFC 7591).
@@ -61,6 +65,7 @@ impl Default for IssuerSettings {
             dynamic_client_ttl_seconds: 7 * 24 * 60 * 60,
             client_documents: DocumentPolicy::Any,
             authorizations_per_minute: 600,
+            assertion_issuers: Vec::new(),
         }
     }
 }

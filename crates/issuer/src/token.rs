@@ -4,7 +4,7 @@ use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::ids::ClientId;
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
-use sekisho_web::parameters::Form;
+use sekisho_web::parameters::{Form, Parameters};
 
 use crate::clients::authenticate::{self, AuthenticatedClient, AuthenticationError};
 use crate::{Issuer, records};
@@ -14,6 +14,7 @@ mod beforehand;
 mod check;
 pub(crate) mod exchange;
 mod failure;
+pub(crate) mod id_jag;
 mod issue;
 pub(crate) mod refresh;
 mod request;
@@ -38,12 +39,18 @@ pub(crate) async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result
         Err(error) => Err(error),
     };
     match client {
+        Ok(client) if is_assertion(issuer, &parameters) => id_jag::perform(issuer, visit, &client, &parameters).await,
         Ok(client) => match GrantRequest::read(&parameters) {
             Ok(request) => perform(issuer, visit, &client, &request).await,
             Err(error) => Err(refuse(issuer, visit, named, error).await),
         },
         Err(error) => Err(refuse(issuer, visit, named, error.into()).await),
     }
+}
+
+/// Whether an identity assertion is shown, where a provider is trusted for it. Elsewhere the grant type is unknown.
+fn is_assertion(issuer: &Issuer, parameters: &Parameters) -> bool {
+    !issuer.settings.assertion_issuers.is_empty() && parameters.one("grant_type") == Some(id_jag::GRANT_TYPE)
 }
 
 /// Puts a refusal on record, or counts it. A fault of ours is none.

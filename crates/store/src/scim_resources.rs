@@ -128,6 +128,39 @@ impl ScimUsers<'_> {
             .transpose()
     }
 
+    /// The user of this `userName`, in lower case.
+    pub async fn find_name(&mut self, provider: &str, folded: &str) -> Result<Option<ScimUserRow>, StoreError> {
+        self.tx
+            .fetch_optional(
+                "SELECT * FROM scim_users WHERE provider = $1 AND user_name_folded = $2",
+                values![provider, folded],
+            )
+            .await?
+            .map(read_user)
+            .transpose()
+    }
+
+    /// How many users this provider provisions.
+    pub async fn count(&mut self, provider: &str) -> Result<u64, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional("SELECT COUNT(*) AS users FROM scim_users WHERE provider = $1", values![provider])
+            .await?;
+        row.map_or(Ok(0), |row| row.count("users"))
+    }
+
+    /// Some users of this provider, in the order of their identifiers, without the first `skip`.
+    pub async fn page(&mut self, provider: &str, skip: i64, limit: i64) -> Result<Vec<ScimUserRow>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT * FROM scim_users WHERE provider = $1 ORDER BY user_id LIMIT $2 OFFSET $3",
+                values![provider, limit, skip],
+            )
+            .await?;
+        rows.into_iter().map(read_user).collect()
+    }
+
     /// Returns the users of this provider after one of them, sorted by identifier.
     pub async fn list(
         &mut self,
@@ -198,10 +231,11 @@ impl ScimGroups<'_> {
         Ok(())
     }
 
-    /// Changes a group if its version is still that of `group`, and increments the version. All members are announced,
-    /// because for the policies a new name is another group. Returns `false` if somebody else changed it first, or it
-    /// does not exist.
+    /// Changes a group if its version is still that of `group`, and increments the version. All members are announced if
+    /// the group has another name, because for the policies that is another group. Returns `false` if somebody else
+    /// changed it first, or it does not exist.
     pub async fn update(&mut self, group: &ScimGroupRow) -> Result<bool, StoreError> {
+        let before = self.find(&group.provider, group.id).await?;
         let updated = self
             .tx
             .execute_one(
@@ -218,7 +252,7 @@ impl ScimGroups<'_> {
                 ],
             )
             .await?;
-        if updated {
+        if updated && before.is_none_or(|before| before.name != group.name) {
             for user in self.members(group.id).await? {
                 self.tx.changed(ChangeKind::User, user);
             }
@@ -233,6 +267,19 @@ impl ScimGroups<'_> {
             .await?
             .map(read_group)
             .transpose()
+    }
+
+    /// The groups of this provider that a user is in.
+    pub async fn of_user(&mut self, provider: &str, user: UserId) -> Result<Vec<ScimGroupRow>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT scim_groups.* FROM scim_groups JOIN scim_members ON scim_members.group_id = scim_groups.id
+                 WHERE scim_groups.provider = $1 AND scim_members.user_id = $2 ORDER BY scim_groups.id",
+                values![provider, user],
+            )
+            .await?;
+        rows.into_iter().map(read_group).collect()
     }
 
     /// Returns the groups of this provider after one of them, sorted by identifier.

@@ -85,6 +85,18 @@ impl Users<'_> {
         self.tx.fetch_all("SELECT * FROM users ORDER BY name_folded", values![]).await?.into_iter().map(read).collect()
     }
 
+    /// Gives a user another name. `false`: no such user. A name that another user has is [`StoreError::Conflict`].
+    pub async fn rename(&mut self, id: UserId, name: &str) -> Result<bool, StoreError> {
+        let renamed = self
+            .tx
+            .execute_one("UPDATE users SET name = $2, name_folded = $3 WHERE id = $1", values![id, name, folded(name)])
+            .await?;
+        if renamed {
+            self.tx.changed(ChangeKind::User, id);
+        }
+        Ok(renamed)
+    }
+
     /// Sets the hash of the password (PHC form). Returns `false` if there is no such user, or if the user was made for
     /// an identity at a provider: such a user signs in only there, because a password would still work after the
     /// provider removed them.

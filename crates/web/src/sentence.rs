@@ -165,7 +165,14 @@ sentences! {
     ActServerRemoved: "server_removed", "サーバーの削除";
     ActSetupLinkMade: "setup_link_made", "パスワード設定リンクの発行";
     ActToolClassified: "tool_classified", "ツールの分類";
+    ActGroupAdded: "group_added", "グループの追加";
+    ActGroupChanged: "group_changed", "グループの変更";
+    ActGroupRemoved: "group_removed", "グループの削除";
+    ActProvisioningRefused: "provisioning_refused", "プロビジョニングの拒否";
+    ActScimTokenAdded: "scim_token_added", "SCIMトークンの追加";
+    ActScimTokenRemoved: "scim_token_removed", "SCIMトークンの取り消し";
     ActUserAdded: "user_added", "利用者の追加";
+    ActUserChanged: "user_changed", "利用者の変更";
     ActUserDisabled: "user_disabled", "利用者の停止";
     ActUserEnabled: "user_enabled", "利用者の再開";
     ActUserRemoved: "user_removed", "利用者の削除";
@@ -175,6 +182,7 @@ sentences! {
     ActorCheckpoint: "checkpoint", "関所自身";
     ActorClient: "client", "アプリケーション";
     ActorOperator: "operator", "管理者（コマンド）";
+    ActorProvisioner: "provisioner", "プロビジョニング";
     ActorUser: "user", "利用者";
     VerdictAsk: "ask", "承認待ち";
     VerdictDeny: "deny", "拒否";

@@ -27,6 +27,40 @@ pub(crate) enum GrantCommand {
     },
 }
 
+/// `sekisho scim`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScimCommand {
+    /// Make, list and take back the tokens with which provisioning clients come in
+    #[command(subcommand)]
+    Token(ScimTokenCommand),
+}
+
+/// `sekisho scim token`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScimTokenCommand {
+    /// Make a token for one provisioning client; it is shown this once
+    Add {
+        /// What to call it
+        name: String,
+        /// The identity provider whose people the client provisions, by its name in the configuration
+        #[arg(long, value_name = "NAME")]
+        provider: String,
+        /// For how long it is good, such as `365d` [default: until it is removed]
+        #[arg(long, value_name = "TIME")]
+        lasts: Option<String>,
+    },
+    /// List tokens, also those that were taken back
+    List,
+    /// Take a token back; what its client provisioned stays
+    Remove {
+        /// Which
+        name: String,
+        /// The identity provider that it is for
+        #[arg(long, value_name = "NAME")]
+        provider: String,
+    },
+}
+
 /// `sekisho user`
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {

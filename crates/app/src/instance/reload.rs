@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use sekisho_gateway::Routes;
 use sekisho_store::{ChangeKind, FeedEvent};
 
@@ -59,25 +60,45 @@ impl Instance {
         })
     }
 
-    /// Follows the change feed: users, loans, servers and keys are re-read when they change.
+    /// Follows the change feed: users, loans, servers and keys are re-read when they change. What changed together is read again
+    /// once: a group that a provider changes concerns thousands of users.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut feed = self.store.changes();
         loop {
-            let kind = match feed.next().await {
-                FeedEvent::Change(change) => Some(change.kind),
-                FeedEvent::Gap => None,
-                FeedEvent::Unavailable => continue,
-            };
-            if matches!(kind, None | Some(ChangeKind::Key))
+            let mut stale = Stale::default();
+            stale.note(feed.next().await);
+            while let Some(event) = feed.next().now_or_never() {
+                stale.note(event);
+            }
+            if stale.keys
                 && let Ok(keys) = keys::in_force(&self.store, self.clock.as_ref(), &OsEntropy).await
             {
                 self.watches.keys.send_replace(keys);
             }
-            if matches!(kind, None | Some(ChangeKind::Loan | ChangeKind::Server | ChangeKind::User))
+            if stale.definitions
                 && let Err(error) = self.take_over().await
             {
                 tracing::error!(%error, "a change could not be taken over; the old state stays");
             }
         }
+    }
+}
+
+/// What has to be read again.
+#[derive(Debug, Default)]
+struct Stale {
+    keys: bool,
+    definitions: bool,
+}
+
+impl Stale {
+    fn note(&mut self, event: FeedEvent) {
+        let kind = match event {
+            FeedEvent::Change(change) => Some(change.kind),
+            FeedEvent::Gap => None,
+            FeedEvent::Unavailable => return,
+        };
+        self.keys |= matches!(kind, None | Some(ChangeKind::Key));
+        self.definitions |= matches!(kind, None | Some(ChangeKind::Loan | ChangeKind::Server | ChangeKind::User));
     }
 }

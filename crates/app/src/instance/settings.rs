@@ -9,6 +9,7 @@ use sekisho_protocol::ids::ClientId;
 
 use crate::base_url::{BaseUrlSettings, hosts};
 use crate::config::Configuration;
+use crate::provisioning;
 
 /// Returns the settings of the base URL, from the configuration and the port.
 pub(super) fn base_url_settings(configuration: &Configuration, port: u16) -> BaseUrlSettings<'_> {
@@ -22,6 +23,7 @@ pub(super) fn issuer_settings(configuration: &Configuration) -> IssuerSettings {
     if !clients.registration {
         settings.registration = RegistrationPolicy::Closed;
     }
+    settings.assertion_issuers = provisioning::assertion_issuers(&[]);
     settings.dynamic_clients_max = u64::from(clients.registered_max);
     settings.client_documents = match (clients.metadata_documents, clients.metadata_document_hosts.is_empty()) {
         (false, _) => DocumentPolicy::Off,

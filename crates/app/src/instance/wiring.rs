@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sekisho_console::Console;
+use sekisho_console::scim::{IdentityRules, Provisioning, ProvisioningParts};
 use sekisho_gateway::memory::Memory;
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, Routes};
 use sekisho_issuer::{Issuer, IssuerParts};
@@ -27,7 +28,7 @@ use crate::error::CommandError;
 use crate::os::{OsEntropy, SystemClock};
 use crate::readiness::Away;
 use crate::servers::{self, RouteParts};
-use crate::{keys, reach};
+use crate::{keys, provisioning, reach};
 
 /// A checkpoint whose parts are connected, but which does not listen yet.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(crate) struct Instance {
     pub(crate) site: Arc<Site>,
     /// The pages of signed-in people.
     pub(crate) console: Arc<Console>,
+    /// The endpoint for provisioning clients.
+    pub(crate) provisioning: Arc<Provisioning>,
     /// The authorization server.
     pub(crate) issuer: Arc<Issuer>,
     /// The settings of the built-in server.
@@ -76,6 +79,9 @@ pub(crate) struct Instance {
 pub(super) struct Watches {
     /// The signing keys in force, and older ones that are still accepted.
     pub(super) keys: watch::Sender<Keys>,
+    /// How people whom a provider provisions are known when they sign in.
+    #[expect(dead_code, reason = "it keeps the channel open; `[login]` is not read yet")]
+    pub(super) identity_rules: watch::Sender<Arc<IdentityRules>>,
     /// What users may do.
     pub(super) rights: watch::Sender<Arc<Rights>>,
     /// The servers as the pages show them.
@@ -135,6 +141,9 @@ impl Instance {
             settings: SiteSettings { base_url: base_url.clone(), ..SiteSettings::default() },
         });
         let console = Console::new(site.clone(), rights_seen.clone());
+        let (identity_rules, rules) = watch::channel(Arc::new(provisioning::rules(&[])));
+        let refusals = upkeep.refusals.clone();
+        let provisioning = Provisioning::new(ProvisioningParts { site: site.clone(), rules, refusals });
         let issuer = Issuer::new(IssuerParts {
             site: site.clone(),
             keys: keys_seen.clone(),
@@ -167,6 +176,7 @@ impl Instance {
             away: Away::default(),
             site,
             console,
+            provisioning,
             issuer,
             builtin,
             data,
@@ -174,7 +184,7 @@ impl Instance {
             extra_ca,
             memory,
             configuration: ArcSwap::from_pointee(configuration),
-            watches: Watches { keys, rights, directory, routes },
+            watches: Watches { keys, identity_rules, rights, directory, routes },
             reloading: tokio::sync::Mutex::default(),
             _lock: lock,
         }))

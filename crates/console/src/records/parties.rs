@@ -49,7 +49,9 @@ impl People {
         let Event::Act(act) = event else { return Ok(None) };
         Ok(match act.actor {
             Actor::User(user) => Some(self.name(tx, &Subject::User(user)).await?),
-            Actor::Checkpoint | Actor::Operator => Some(language.say(words::actor(act.actor)).to_owned()),
+            Actor::Checkpoint | Actor::Operator | Actor::Provisioner => {
+                Some(language.say(words::actor(act.actor)).to_owned())
+            }
             Actor::Agent | Actor::Anonymous | Actor::Client => None,
         })
     }

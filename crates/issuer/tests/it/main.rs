@@ -13,5 +13,6 @@ mod documents;
 mod doors;
 mod endpoints;
 mod flow;
+mod id_jag;
 mod login;
 mod pages;

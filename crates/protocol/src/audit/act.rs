@@ -82,6 +82,8 @@ pub enum Actor {
     Client,
     /// Whoever runs the checkpoint on its machine, at the command line.
     Operator,
+    /// A provisioning client (SCIM), with a token that an operator made for it: it acts for an identity provider.
+    Provisioner,
     /// A person who is signed in, or whose password was just checked.
     User(UserId),
 }
@@ -94,6 +96,7 @@ impl Display for Actor {
             Self::Checkpoint => f.write_str("checkpoint"),
             Self::Client => f.write_str("client"),
             Self::Operator => f.write_str("operator"),
+            Self::Provisioner => f.write_str("provisioner"),
             Self::User(user) => Display::fmt(user, f),
         }
     }
@@ -109,6 +112,7 @@ impl FromStr for Actor {
             "checkpoint" => Self::Checkpoint,
             "client" => Self::Client,
             "operator" => Self::Operator,
+            "provisioner" => Self::Provisioner,
             user => Self::User(user.parse()?),
         })
     }
@@ -184,6 +188,12 @@ act_kinds! {
     ConsentGiven = "consent_given";
     /// A client was let in anew: its older grant ends a minute later.
     GrantReplaced = "grant_replaced";
+    /// A provisioning client made a group.
+    GroupAdded = "group_added";
+    /// A provisioning client changed a group: its name, or who is in it.
+    GroupChanged = "group_changed";
+    /// A provisioning client removed a group.
+    GroupRemoved = "group_removed";
     /// A grant was ended.
     GrantRevoked = "grant_revoked";
     /// Several grants were ended at once: those of one user, or all.
@@ -192,6 +202,12 @@ act_kinds! {
     LoginFailed = "login_failed";
     /// A login succeeded.
     LoginSucceeded = "login_succeeded";
+    /// A request of a provisioning client was refused.
+    ProvisioningRefused = "provisioning_refused";
+    /// An operator made a token for a provisioning client.
+    ScimTokenAdded = "scim_token_added";
+    /// An operator revoked the token of a provisioning client.
+    ScimTokenRemoved = "scim_token_removed";
     /// A password was set.
     PasswordSet = "password_set";
     /// The records disagree with a head that was kept in a second place.
@@ -226,6 +242,8 @@ act_kinds! {
     ToolClassified = "tool_classified";
     /// A user was added.
     UserAdded = "user_added";
+    /// A provisioning client changed what it says of a user.
+    UserChanged = "user_changed";
     /// A user was shut out; sessions, links and grants ended.
     UserDisabled = "user_disabled";
     /// A user may sign in again.
@@ -246,6 +264,7 @@ impl ActKind {
             | Self::CodeReplayed
             | Self::ConsentDenied
             | Self::LoginFailed
+            | Self::ProvisioningRefused
             | Self::RecordsContradicted
             | Self::RefreshReplayed
             | Self::TokenRefused => true,
@@ -263,10 +282,15 @@ impl ActKind {
             | Self::GrantReplaced
             | Self::GrantRevoked
             | Self::GrantsRevoked
+            | Self::GroupAdded
+            | Self::GroupChanged
+            | Self::GroupRemoved
             | Self::LoginSucceeded
             | Self::PasswordSet
             | Self::ReachChanged
             | Self::RecordsPruned
+            | Self::ScimTokenAdded
+            | Self::ScimTokenRemoved
             | Self::ServerAdded
             | Self::ServerRemoved
             | Self::SetupLinkMade
@@ -278,6 +302,7 @@ impl ActKind {
             | Self::ToolAccepted
             | Self::ToolClassified
             | Self::UserAdded
+            | Self::UserChanged
             | Self::UserDisabled
             | Self::UserEnabled
             | Self::UserRemoved
@@ -292,12 +317,16 @@ impl ActKind {
             Self::AccessLent
             | Self::AccessTakenBack
             | Self::BaseUrlChanged
+            | Self::GroupAdded
+            | Self::GroupChanged
+            | Self::GroupRemoved
             | Self::ReachChanged
             | Self::ServerAdded
             | Self::ServerRemoved
             | Self::ToolAccepted
             | Self::ToolClassified
             | Self::UserAdded
+            | Self::UserChanged
             | Self::UserDisabled
             | Self::UserEnabled
             | Self::UserRemoved
@@ -321,9 +350,12 @@ impl ActKind {
             | Self::LoginFailed
             | Self::LoginSucceeded
             | Self::PasswordSet
+            | Self::ProvisioningRefused
             | Self::RecordsContradicted
             | Self::RecordsPruned
             | Self::RefreshReplayed
+            | Self::ScimTokenAdded
+            | Self::ScimTokenRemoved
             | Self::SetupLinkMade
             | Self::TaskBegun
             | Self::TaskFinished
@@ -345,8 +377,15 @@ mod tests {
     #[test]
     fn an_act_is_read_as_it_was_written() {
         let user = UserId::generate(ManualClock::default().now(), &SeededEntropy::default());
-        let actors =
-            [Actor::Agent, Actor::Anonymous, Actor::Checkpoint, Actor::Client, Actor::Operator, Actor::User(user)];
+        let actors = [
+            Actor::Agent,
+            Actor::Anonymous,
+            Actor::Checkpoint,
+            Actor::Client,
+            Actor::Operator,
+            Actor::Provisioner,
+            Actor::User(user),
+        ];
         for (at, kind) in ActKind::ALL.iter().enumerate() {
             let act = Act { detail: "é\"".to_owned(), ..Act::new(actors[at % actors.len()], *kind) };
             let text = serde_json::to_string(&act).unwrap();
