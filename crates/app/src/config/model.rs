@@ -11,6 +11,8 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
+use super::login::Login;
+
 /// `sekisho.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -45,6 +47,8 @@ pub(crate) struct Configuration {
     pub(crate) policy_files: Vec<PolicyFile>,
     /// The database.
     pub(crate) store: Database,
+    /// How people sign in.
+    pub(crate) login: Login,
     /// Protected servers by name.
     pub(crate) servers: BTreeMap<String, ServerDefinition>,
 }
