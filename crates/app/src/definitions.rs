@@ -1,4 +1,4 @@
-//! What is in force: the servers of the configuration file or of the store, and the people with what is lent to them.
+//! What is in force: the servers of the configuration file or of the store, and the people with their groups and what is lent to them.
 
 use sekisho_protocol::env::Timestamp;
 use sekisho_store::{Store, StoreError};
@@ -56,11 +56,12 @@ async fn of_store(store: &Store) -> Result<Vec<Defined>, CommandError> {
     Ok(all)
 }
 
-/// Reads users and loans from the store.
+/// Reads users, their groups at providers, and loans from the store.
 pub(crate) async fn people(store: &Store, now: Timestamp) -> Result<People, CommandError> {
     let failed =
         |error: StoreError| CommandError::environment(format!("users cannot be read: {error}"), "see the disk");
     let mut tx = store.read().await.map_err(failed)?;
     let users = tx.users().list().await.map_err(failed)?;
-    Ok(People { users, loans: tx.loans().list(now).await.map_err(failed)? })
+    let groups = tx.user_groups().all().await.map_err(failed)?;
+    Ok(People { users, groups, loans: tx.loans().list(now).await.map_err(failed)? })
 }

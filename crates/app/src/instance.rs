@@ -1,5 +1,6 @@
 //! One running checkpoint. `wiring.rs` makes it, and each other file has one of its duties.
 
+pub(crate) mod login;
 mod outbound;
 mod questions;
 mod recording;

@@ -65,6 +65,8 @@ pub struct IssuerParts {
     pub refusals: Arc<Refusals>,
     /// What the operator decided.
     pub settings: IssuerSettings,
+    /// How people sign in.
+    pub login: login::upstream::LoginParts,
 }
 
 /// The authorization server.
@@ -79,6 +81,7 @@ pub struct Issuer {
     pub(crate) documents: clients::metadata_document::Documents,
     pub(crate) client_keys: KeySets,
     pub(crate) passwords: login::password::Passwords,
+    pub(crate) upstream: login::upstream::Upstream,
 }
 
 impl Debug for Issuer {
@@ -96,12 +99,13 @@ impl HasSite for Issuer {
 impl Issuer {
     /// An issuer of these parts.
     pub fn new(parts: IssuerParts) -> Arc<Self> {
-        let IssuerParts { site, keys, http, rights, refusals, settings } = parts;
+        let IssuerParts { site, keys, http, rights, refusals, settings, login } = parts;
         Arc::new(Self {
             limits: limits::Limits::new(&settings),
             documents: clients::metadata_document::Documents::new(),
             client_keys: KeySets::new(Arc::clone(&http)),
             passwords: login::password::Passwords::new(),
+            upstream: login::upstream::Upstream::new(login, &http),
             site,
             keys,
             http,
@@ -129,18 +133,23 @@ impl Issuer {
         if self.settings.registration == RegistrationPolicy::Open {
             programs = programs.route(&at("/oauth/register"), post(register::register));
         }
-        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).with_state(self)
+        let providers = login::upstream::programs(&self);
+        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(providers).with_state(self)
     }
 
     /// The pages on which a person lets a client in and signs in, for `sekisho_web::serve`.
     pub fn pages(self: Arc<Self>) -> Router {
         let at = |path: &str| self.site.at(path);
-        Router::new()
+        let mut pages = Router::new()
             .route(&at("/oauth/authorize"), get(authorize::authorize))
             .route(&at("/consent/{pending}"), get(consent::show).post(consent::decide))
-            .route(&at("/login"), get(login::show).post(login::submit))
-            .route(&at("/password"), get(login::show_change).post(login::change_password))
-            .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
-            .with_state(Arc::clone(&self))
+            .route(&at("/login"), get(login::show))
+            .route(&at("/setup/{token}"), get(setup::show).post(setup::submit));
+        if self.upstream.passwords {
+            pages = pages
+                .route(&at("/login"), post(login::submit))
+                .route(&at("/password"), get(login::show_change).post(login::change_password));
+        }
+        pages.merge(login::upstream::pages(&self)).with_state(Arc::clone(&self))
     }
 }

@@ -20,7 +20,7 @@ use sekisho_web::session::{FormKind, form_token, is_ours};
 use sekisho_web::shown::display_name;
 use sekisho_web::{Visit, door};
 
-use crate::pages::LoginPage;
+use crate::pages::{LoginPage, ProviderButton};
 use crate::{Issuer, consent, error, records};
 
 mod change;
@@ -30,6 +30,7 @@ mod lanes;
 mod open;
 pub mod password;
 pub mod rules;
+pub mod upstream;
 
 pub(crate) use change::{show as show_change, submit as change_password};
 pub(crate) use failure::LoginError;
@@ -99,6 +100,16 @@ fn destination(place: Option<Place>) -> String {
     place.map_or_else(|| "/".to_owned(), Place::path)
 }
 
+/// One button for each identity provider.
+fn buttons(issuer: &Issuer, visit: &Visit, place: Option<Place>) -> Vec<ProviderButton> {
+    let query = place.map(|place| format!("?request={place}")).unwrap_or_default();
+    let button = |(name, label): (&str, &str)| ProviderButton {
+        path: visit.path(&issuer.site, &format!("/login/{name}{query}")),
+        label: plain_text(label, USERNAME_CHARS_MAX),
+    };
+    issuer.upstream.labels().map(button).collect()
+}
+
 /// The page, and where its form may lead in the end: remembered consent answers the client without another page.
 async fn login_page(
     issuer: &Issuer,
@@ -122,6 +133,8 @@ async fn login_page(
         returns: !matches!(place, None | Some(Place::Consent(_))),
         client_name: known.map(|known| display_name(&known.client)),
         username: plain_text(username, USERNAME_CHARS_MAX),
+        passwords: issuer.upstream.passwords,
+        providers: buttons(issuer, visit, place),
         problem,
     };
     (page, target)

@@ -246,6 +246,11 @@ impl LoginProvider {
         self.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok()).collect()
     }
 
+    /// Where it sends browsers back.
+    pub(crate) fn redirect_uri(&self, base_url: &str) -> String {
+        format!("{base_url}/login/{}/callback", self.name)
+    }
+
     /// The client as the provider knows it, with its secret or its key filled in.
     pub(crate) fn registration(&self, base_url: &str) -> Result<Registration, Unusable> {
         let wrong =
@@ -270,7 +275,7 @@ impl LoginProvider {
         let pem = filled("client_key", &self.client_key)?;
         let key = pem.map(|pem| ClientKey::from_pem(pem.as_bytes(), self.client_key_id.clone())).transpose();
         let key = key.map_err(|error| wrong("client_key", &error.to_string(), "name a file with a private key"))?;
-        let redirect = RedirectUri::parse(&format!("{base_url}/login/{}/callback", self.name));
+        let redirect = RedirectUri::parse(&self.redirect_uri(base_url));
         let redirect = redirect.map_err(|error| wrong("name", &error.to_string(), "see `base_url`"))?;
         Ok(Registration {
             issuer: self.issuer.clone(),

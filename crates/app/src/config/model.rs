@@ -40,7 +40,8 @@ pub(crate) struct Configuration {
     pub(crate) origins: Vec<String>,
     /// A folder with policy files (`*.cedar`), beside this file. Without it: `policies`, if there is such a folder.
     pub(crate) policies: Option<PathBuf>,
-    /// Groups of users by name, for the policies. Owners are in the group `owners` by themselves.
+    /// Groups of users by name, for the policies: names of users, and groups of identity providers such as `corp/engineers`.
+    /// Owners are in the group `owners` by themselves.
     pub(crate) groups: BTreeMap<String, Vec<String>>,
     /// What the policy files say; read with the file.
     #[serde(skip)]

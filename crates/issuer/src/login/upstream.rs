@@ -1,0 +1,279 @@
+//! Signing in at an identity provider: `GET /login/{provider}` sends the browser there, and it comes back to
+//! `GET /login/{provider}/callback`.
+//!
+//! INVARIANT (the confused deputy): nobody is sent to a provider for a client that has not been shown to them in this
+//! browser, what comes back counts once and only in the browser that was sent, and it makes a session and no grant. The grant
+//! page alone makes a grant.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::HeaderMap;
+use sekisho_acts::identity::{self, Presented};
+use sekisho_client::openid::sign_in::{SignIn, SignInWish, begin};
+use sekisho_protocol::audit::{Act, ActKind, Actor};
+use sekisho_protocol::env::{Timestamp, after};
+use sekisho_protocol::ids::PendingId;
+use sekisho_protocol::openid::identity::Identity;
+use sekisho_protocol::secret::CsrfToken;
+use sekisho_store::{PendingSignIn, ProviderSession, SecretBytes, StoreError};
+use sekisho_web::Visit;
+use sekisho_web::frame::{self, SignedIn};
+use sekisho_web::parameters::Parameters;
+use sekisho_web::place::Place;
+use sekisho_web::visit::Browser;
+use serde::{Deserialize, Serialize};
+
+use super::open::open;
+use crate::authorize::Prompt;
+use crate::{Issuer, consent, error, records};
+
+mod backchannel;
+mod failure;
+mod person;
+mod provider;
+
+pub use failure::UpstreamError;
+pub use person::{Asking, Person, person};
+pub(crate) use provider::Upstream;
+pub use provider::{LoginParts, ProviderParts};
+
+use provider::KnownProvider;
+
+/// How long a sign-in may take, in seconds.
+const SIGN_IN_SECONDS: u32 = 600;
+/// The longest hint of who is about to sign in, in characters.
+const HINT_CHARS_MAX: usize = 256;
+/// How far the clocks of a provider and this machine may differ, in seconds.
+const LEEWAY_SECONDS: i64 = 60;
+/// How often a sign-in is tried that met another one of the same person.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// What is kept, sealed, until the browser comes back.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// Where the person goes on.
+    place: Option<String>,
+    /// Since when they have to have proven who they are, in milliseconds since 1970.
+    fresh_since: Option<i64>,
+    /// What the answer is checked against.
+    sign_in: Vec<u8>,
+}
+
+/// The pages of sign-ins at providers.
+pub(crate) fn pages(issuer: &Issuer) -> Router<Arc<Issuer>> {
+    let at = |path: &str| issuer.site.at(path);
+    Router::new().route(&at("/login/{provider}"), get(depart)).route(&at("/login/{provider}/callback"), get(arrive))
+}
+
+/// What providers call by themselves.
+pub(crate) fn programs(issuer: &Issuer) -> Router<Arc<Issuer>> {
+    Router::new().route(&issuer.site.at("/login/{provider}/backchannel"), post(backchannel::log_out))
+}
+
+/// `GET /login/{provider}`.
+async fn depart(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let known = match issuer.upstream.find(&name) {
+        Ok(known) => known,
+        Err(error) => return failure::page(&issuer.site, &visit, &name, &error),
+    };
+    let parameters = Parameters::read(query.as_deref().unwrap_or_default()).unwrap_or_default();
+    let place = parameters.one("request").and_then(|id| id.parse::<Place>().ok());
+    // Only our own sign-in page leads here: a page of another site does not choose for a person where they sign in.
+    if is_led_here(&headers) || matches!(visit.browser, Browser::New(_)) {
+        return frame::go(&issuer.site, &visit, &place.map_or_else(|| "/login".to_owned(), Place::login));
+    }
+    let mut wish = Wish { place, pending: None, fresh_since: None, hint: None };
+    wish.hint = parameters.one("login_hint").filter(|hint| hint.chars().count() <= HINT_CHARS_MAX).map(str::to_owned);
+    if let Some(Place::Consent(id)) = place {
+        match consent::find(&issuer, &visit, &id.to_string()).await {
+            Ok(request) => {
+                let is_login = Prompt::kept(&request.pending.prompt_flags).login;
+                wish.pending = Some(id);
+                wish.fresh_since = is_login.then_some(request.pending.created_at);
+            }
+            Err(error) => return error::consent(&issuer, &visit, &error),
+        }
+    }
+    match send(&issuer, &visit, known, wish).await {
+        Ok(url) => frame::see_other(&url),
+        Err(error) => refuse(&issuer, &visit, known, &error).await,
+    }
+}
+
+/// For what somebody signs in.
+struct Wish {
+    place: Option<Place>,
+    pending: Option<PendingId>,
+    fresh_since: Option<Timestamp>,
+    hint: Option<String>,
+}
+
+/// Whether a browser says that a page of another site led it here (Fetch Metadata).
+fn is_led_here(headers: &HeaderMap) -> bool {
+    headers.get_all("sec-fetch-site").iter().any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
+}
+
+/// Keeps the sign-in, and says where the browser goes.
+async fn send(issuer: &Issuer, visit: &Visit, known: &KnownProvider, wish: Wish) -> Result<String, UpstreamError> {
+    if !issuer.limits.may_authorize(visit.peer) {
+        return Err(UpstreamError::Busy);
+    }
+    let parts = &known.parts;
+    let described = issuer.upstream.described(known, visit.now).await?;
+    let is_fresh = wish.fresh_since.is_some();
+    let asked = SignInWish {
+        redirect_uri: &parts.redirect_uri,
+        scopes: &parts.scopes,
+        prompt: if is_fresh { Some("login") } else { parts.prompt.as_deref() },
+        // With it a provider has to say when the person proved who they are.
+        max_age_seconds: parts.max_age_seconds.or(is_fresh.then_some(SIGN_IN_SECONDS)),
+        acr_values: &parts.acr_values,
+        login_hint: wish.hint.as_deref(),
+    };
+    let (url, sign_in) = begin(&described, &parts.registration, asked, visit.now, &*issuer.site.entropy)?;
+    let kept = Kept {
+        place: wish.place.map(|place| place.to_string()),
+        fresh_since: wish.fresh_since.map(Timestamp::as_millisecond),
+        sign_in: sign_in.to_bytes().to_vec(),
+    };
+    let pending = PendingSignIn {
+        digest: sign_in.state().digest(),
+        provider: parts.name.to_string(),
+        browser: visit.browser.token().digest(),
+        pending: wish.pending,
+        // Texts and numbers always serialise, so the default is never taken.
+        kept: SecretBytes::new(serde_json::to_vec(&kept).unwrap_or_default()),
+        expires_at: after(visit.now, SIGN_IN_SECONDS),
+    };
+    let mut tx = issuer.site.store.begin_for_stranger().await?;
+    tx.sign_ins().insert(&pending).await?;
+    tx.commit().await?;
+    Ok(url)
+}
+
+/// `GET /login/{provider}/callback`.
+async fn arrive(
+    State(issuer): State<Arc<Issuer>>,
+    visit: Visit,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let known = match issuer.upstream.find(&name) {
+        Ok(known) => known,
+        Err(error) => return failure::page(&issuer.site, &visit, &name, &error),
+    };
+    match finish(&issuer, &visit, known, query.as_deref().unwrap_or_default()).await {
+        Ok((signed_in, place)) => {
+            let path = place.map_or_else(|| "/".to_owned(), Place::path);
+            frame::signed_in(&issuer.site, &visit, &signed_in, &path)
+        }
+        Err(error) => refuse(&issuer, &visit, known, &error).await,
+    }
+}
+
+/// The page of a failed sign-in, and its record.
+async fn refuse(issuer: &Issuer, visit: &Visit, known: &KnownProvider, error: &UpstreamError) -> Response {
+    let detail = format!("at `{}`: {}", known.parts.name, error.sentence());
+    records::refused(issuer, visit, Act { detail, ..Act::new(Actor::Anonymous, ActKind::LoginFailed) }).await;
+    failure::page(&issuer.site, visit, &known.parts.label, error)
+}
+
+/// Takes the sign-in, asks the provider, and signs the browser in.
+async fn finish(
+    issuer: &Issuer,
+    visit: &Visit,
+    known: &KnownProvider,
+    query: &str,
+) -> Result<(SignedIn, Option<Place>), UpstreamError> {
+    let (sign_in, kept) = take(issuer, visit, known, query).await?;
+    let parts = &known.parts;
+    let described = issuer.upstream.described(known, visit.now).await?;
+    let asking = Asking {
+        http: &*issuer.upstream.http,
+        keys: &issuer.upstream.keys,
+        parts,
+        described: &described,
+        entropy: &*issuer.site.entropy,
+    };
+    let back = format!("{}?{query}", parts.redirect_uri.as_str());
+    let person = person(asking, &sign_in, &back, visit.now).await?;
+    person.reading.groups().map_err(Clone::clone)?;
+    if let Some(since) = kept.fresh_since {
+        let proven = person.id_token.authenticated_at.map(Timestamp::as_millisecond);
+        if proven.is_none_or(|at| at.saturating_add(LEEWAY_SECONDS * 1000) < since) {
+            return Err(UpstreamError::OldProof);
+        }
+    }
+    let place = kept.place.as_deref().and_then(|place| place.parse().ok());
+    Ok((enter(issuer, visit, known, &person).await?, place))
+}
+
+/// The sign-in that this answer belongs to: of this browser and this provider, once.
+async fn take(
+    issuer: &Issuer,
+    visit: &Visit,
+    known: &KnownProvider,
+    query: &str,
+) -> Result<(SignIn, Kept), UpstreamError> {
+    let parameters = Parameters::read(query).unwrap_or_default();
+    let state = parameters.one("state").and_then(|state| CsrfToken::parse(state).ok()).ok_or(UpstreamError::Gone)?;
+    let browser = visit.browser.token().digest();
+    let mut tx = issuer.site.store.begin_for_stranger().await?;
+    let taken = tx.sign_ins().consume(&state.digest(), known.parts.name.as_str(), &browser, visit.now).await?;
+    let taken = taken.ok_or(UpstreamError::Gone)?;
+    tx.commit().await?;
+    let kept: Kept = serde_json::from_slice(taken.kept.expose()).map_err(|_| UpstreamError::Gone)?;
+    let sign_in = SignIn::from_bytes(&kept.sign_in).ok_or(UpstreamError::Gone)?;
+    Ok((sign_in, kept))
+}
+
+/// Makes the session, with the user and the groups, in one transaction.
+async fn enter(
+    issuer: &Issuer,
+    visit: &Visit,
+    known: &KnownProvider,
+    person: &Person,
+) -> Result<SignedIn, UpstreamError> {
+    let groups = person.reading.groups().map_err(Clone::clone)?;
+    let presented = Presented {
+        provider: &known.parts.name,
+        identity: &person.identity,
+        shown_name: person.shown_name.as_deref(),
+        groups,
+    };
+    let by = records::performer(issuer, visit, Actor::Anonymous);
+    let mut attempt = 1;
+    loop {
+        let mut tx = issuer.site.store.begin().await?;
+        let user = match identity::sign_in(&mut tx, &by, presented).await {
+            Ok(user) => user,
+            Err(error) if attempt < ATTEMPTS_MAX && UpstreamError::met_another(&error) => {
+                tx.rollback().await?;
+                attempt += 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let signed_in = open(issuer, &mut tx, visit, user).await?;
+        let session = ProviderSession {
+            browser_session: signed_in.session.digest(),
+            identity: Identity { issuer: person.identity.issuer.clone(), subject: person.id_token.subject.clone() },
+            sid: person.id_token.session.clone(),
+            id_token: Some(SecretBytes::new(person.raw.expose().as_bytes().to_vec())),
+        };
+        tx.provider_sessions().insert(&session).await?;
+        let committed: Result<(), StoreError> = tx.commit().await;
+        committed?;
+        return Ok(signed_in);
+    }
+}
