@@ -48,6 +48,7 @@ mod operator_tools;
 mod patterns;
 mod program;
 mod programs;
+mod providers;
 mod records;
 mod records_that_end;
 mod session_ids;
