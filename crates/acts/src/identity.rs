@@ -34,12 +34,21 @@ pub struct Presented<'a> {
     pub groups: &'a BTreeSet<String>,
 }
 
+/// Who signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedIn {
+    /// The user.
+    pub user: UserId,
+    /// Whether the user may do something else than before: the user is new, or is in other groups.
+    pub changed: bool,
+}
+
 /// Signs in whoever this identity is, and says which user that is. For an identity that is not known a user is made, with a
 /// part in nothing. The groups of this provider are those of the claims from now on. A user who is shut out stays out.
 ///
 /// Of two sign-ins that meet, one may find that the other made the user or took the name: [`ActError::Exists`] or a conflict
 /// of the store. The same act succeeds afterwards, in a new transaction.
-pub async fn sign_in(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<UserId, ActError> {
+pub async fn sign_in(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<SignedIn, ActError> {
     let Presented { provider, identity, groups, .. } = presented;
     let (user, made) = match tx.identities().sign_in(identity, by.now).await? {
         Some(user) => (user, false),
@@ -57,7 +66,7 @@ pub async fn sign_in(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) 
     let signed_in = Performer { actor: Actor::User(user), ..*by };
     let act = Act { subject: Some(Subject::User(user)), detail: how, ..signed_in.act(ActKind::IdentitySignedIn) };
     signed_in.record(tx, act).await?;
-    Ok(user)
+    Ok(SignedIn { user, changed: made || changed })
 }
 
 /// Says that this identity is this user, who signs in there as well from now on. The actor is that user.

@@ -99,7 +99,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Audit(act) => command::audit::perform(&common, act).await,
         Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
         Command::Bundled { name } => command::demo::bundled(&name).await,
-        Command::Check { config } => command::check::check(&common, &config).await,
+        Command::Check { config, login } => command::check::check(&common, &config, &login).await,
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         Command::Client(act) => command::client::perform(&common, act).await,
         Command::Connect(arguments) => Box::pin(command::connect::connect(&common, &arguments)).await,

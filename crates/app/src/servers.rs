@@ -16,7 +16,7 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
-use sekisho_store::{Loan, Membership, User};
+use sekisho_store::{GroupSource, Loan, Membership, User};
 
 use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
 use crate::error::CommandError;
@@ -150,6 +150,26 @@ pub(crate) fn rights_with(
         user.groups.extend_from_slice(groups);
     }
     Rights::new(parts).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        CommandError::usage(all.join("; "), "see `sekisho policy check`")
+    })
+}
+
+/// The rights of a configuration with this one user in it, whom a provider puts into these groups.
+pub(crate) fn rights_of_claims(
+    configuration: &Configuration,
+    user: User,
+    provider: &str,
+    groups: &BTreeSet<String>,
+) -> Result<Rights, CommandError> {
+    let member = |group: &String| Membership {
+        user: user.id,
+        provider: provider.to_owned(),
+        group: group.clone(),
+        source: GroupSource::Claims,
+    };
+    let members: Vec<Membership> = groups.iter().map(member).collect();
+    Rights::new(rights_parts(&defined(configuration), &[user], &members, configuration)).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         CommandError::usage(all.join("; "), "see `sekisho policy check`")
     })

@@ -103,7 +103,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
     get("/login/{provider}", "/login/corp", AT_PROVIDER),
     get("/login/{provider}/callback", "/login/corp/callback?code=x&state=x", ONE_LOOK),
-    post("/login/{provider}/backchannel", "/login/corp/backchannel", Carries::Form(&[("logout_token", "x")]), AT_PROVIDER),
+    post(
+        "/login/{provider}/backchannel",
+        "/login/corp/backchannel",
+        Carries::Form(&[("logout_token", "x")]),
+        AT_PROVIDER,
+    ),
     post("/logout", "/logout", FORGED, SIGNED_IN),
     post("/agents/end", "/agents/end", FORGED, SIGNED_IN),
     get("/setup/{token}", "/setup/{}", "reads the link"),

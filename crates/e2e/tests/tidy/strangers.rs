@@ -7,7 +7,12 @@ use sekisho_e2e::strangers::ENDPOINTS;
 use crate::sources::root;
 
 /// The files in which routes are made.
-const ROUTERS: [&str; 4] = ["crates/issuer/src/lib.rs", "crates/issuer/src/login/upstream.rs", "crates/gateway/src/lib.rs", "crates/app/src/serving.rs"];
+const ROUTERS: [&str; 4] = [
+    "crates/issuer/src/lib.rs",
+    "crates/issuer/src/login/upstream.rs",
+    "crates/gateway/src/lib.rs",
+    "crates/app/src/serving.rs",
+];
 /// What a route is written as where its path is no text of its own.
 const NAMED: [(&str, &str); 2] = [
     ("metadata::ROOT", "/.well-known/oauth-protected-resource"),

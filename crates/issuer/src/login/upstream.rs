@@ -6,6 +6,7 @@
 //! page alone makes a grant.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -49,6 +50,8 @@ const SIGN_IN_SECONDS: u32 = 600;
 const HINT_CHARS_MAX: usize = 256;
 /// How far the clocks of a provider and this machine may differ, in seconds.
 const LEEWAY_SECONDS: i64 = 60;
+/// How long a sign-in waits at most until other rights are in force.
+const IN_FORCE: Duration = Duration::from_secs(2);
 /// How often a sign-in is tried that met another one of the same person.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -226,6 +229,10 @@ async fn take(
     query: &str,
 ) -> Result<(SignIn, Kept), UpstreamError> {
     let parameters = Parameters::read(query).unwrap_or_default();
+    // An answer that says something twice is none, and takes nothing.
+    if parameters.repeated(&[]).is_some() {
+        return Err(UpstreamError::Gone);
+    }
     let state = parameters.one("state").and_then(|state| CsrfToken::parse(state).ok()).ok_or(UpstreamError::Gone)?;
     let browser = visit.browser.token().digest();
     let mut tx = issuer.site.store.begin_for_stranger().await?;
@@ -255,8 +262,10 @@ async fn enter(
     let mut attempt = 1;
     loop {
         let mut tx = issuer.site.store.begin().await?;
-        let user = match identity::sign_in(&mut tx, &by, presented).await {
-            Ok(user) => user,
+        let mut rights = issuer.rights.clone();
+        rights.mark_unchanged();
+        let entered = match identity::sign_in(&mut tx, &by, presented).await {
+            Ok(entered) => entered,
             Err(error) if attempt < ATTEMPTS_MAX && UpstreamError::met_another(&error) => {
                 tx.rollback().await?;
                 attempt += 1;
@@ -264,7 +273,7 @@ async fn enter(
             }
             Err(error) => return Err(error.into()),
         };
-        let signed_in = open(issuer, &mut tx, visit, user).await?;
+        let signed_in = open(issuer, &mut tx, visit, entered.user).await?;
         let session = ProviderSession {
             browser_session: signed_in.session.digest(),
             identity: Identity { issuer: person.identity.issuer.clone(), subject: person.id_token.subject.clone() },
@@ -274,6 +283,11 @@ async fn enter(
         tx.provider_sessions().insert(&session).await?;
         let committed: Result<(), StoreError> = tx.commit().await;
         committed?;
+        if entered.changed {
+            // The next page shows what may be handed on, so it waits until what changed is in force. The change is made
+            // either way.
+            let _ = tokio::time::timeout(IN_FORCE, rights.changed()).await;
+        }
         return Ok(signed_in);
     }
 }
