@@ -95,7 +95,7 @@ pub(crate) struct LoginProvider {
     pub(crate) acr_values: Vec<String>,
     /// Whether one of them is required: the ID token then has to say which was used.
     pub(crate) acr_required: bool,
-    /// Whether signing out here signs out there, too.
+    /// Whether signing out here signs out there, too. Not offered yet, so `true` is refused.
     pub(crate) sign_out_there: bool,
     /// Whether signing out there ends the person's grants, and not only their sessions here.
     pub(crate) logout_ends_grants: bool,
@@ -429,6 +429,9 @@ fn check_request(provider: &LoginProvider, note: &mut Note<'_>) {
     }
     if provider.acr_required && provider.acr_values.is_empty() {
         note("acr_required", "no kind of authentication is named that could be required", "fill `acr_values`", true);
+    }
+    if provider.sign_out_there {
+        note("sign_out_there", "signing out at the provider is not offered yet", "remove it", true);
     }
     if provider.acr_values.iter().any(|acr| acr.is_empty() || acr.contains(' ')) {
         note("acr_values", "a kind of authentication is a word without blanks", "remove the blanks", true);

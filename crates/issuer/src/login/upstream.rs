@@ -278,7 +278,8 @@ async fn enter(
             browser_session: signed_in.session.digest(),
             identity: Identity { issuer: person.identity.issuer.clone(), subject: person.id_token.subject.clone() },
             sid: person.id_token.session.clone(),
-            id_token: Some(SecretBytes::new(person.raw.expose().as_bytes().to_vec())),
+            // Nobody is signed out there yet, so it is not kept.
+            id_token: None,
         };
         tx.provider_sessions().insert(&session).await?;
         let committed: Result<(), StoreError> = tx.commit().await;

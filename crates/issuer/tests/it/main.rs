@@ -13,5 +13,6 @@ mod documents;
 mod doors;
 mod endpoints;
 mod flow;
+mod identities;
 mod login;
 mod pages;

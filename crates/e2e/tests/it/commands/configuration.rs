@@ -356,7 +356,7 @@ async fn check_shows_what_claims_make_of_a_person() {
         "corp/engineers by the rule for `groups`, from `app-engineers`",
         "`everyone` makes no group",
         "no rule reads it",
-        "notes: tool:look",
+        "notes: mcp:read tool:look",
         "names `corp/auditors`, which this person does not have",
     ] {
         assert!(good.stdout.contains(expected), "{expected}: {}", good.stdout);

@@ -10,7 +10,6 @@ use sekisho_client::token::TokenEndpoint;
 use sekisho_protocol::env::{Entropy, Timestamp};
 use sekisho_protocol::openid::groups::{Fault, Reading, lacks_a_claim, merged, read, resolved};
 use sekisho_protocol::openid::identity::{Identity, identity, meets, shown_name};
-use sekisho_protocol::secret::SubjectToken;
 use sekisho_token::{IdToken, IdTokenExpectation, PublicKeys, verify_id_token};
 use serde_json::{Map, Value};
 
@@ -24,8 +23,6 @@ pub struct Person {
     pub identity: Identity,
     /// The believed ID token.
     pub id_token: IdToken,
-    /// The same, as it came: for signing out there.
-    pub raw: SubjectToken,
     /// What they are called. It proves nothing.
     pub shown_name: Option<String>,
     /// All claims: those of the ID token, and of UserInfo where that was asked.
@@ -87,13 +84,5 @@ pub async fn person(asking: Asking<'_>, sign_in: &SignIn, back: &str, now: Times
         claims = resolved(&claims, &claim, groups);
         reading = read(parts.group_rules(), &claims);
     }
-    Ok(Person {
-        identity,
-        shown_name: shown_name(&claims),
-        raw: tokens.id_token,
-        id_token,
-        claims,
-        asked_user_info,
-        reading,
-    })
+    Ok(Person { identity, shown_name: shown_name(&claims), id_token, claims, asked_user_info, reading })
 }
