@@ -141,7 +141,7 @@ async fn signed_in(company: &Company, person: &mut Person) -> Option<String> {
     text.contains("/logout").then_some(who)
 }
 
-/// Groups of claims are rights at the next call, and their loss takes rights from tokens that are out already.
+/// ATK-80, PX-08: the client page comes first, then the provider, then the grant page. Groups of claims are rights at the next call, and their loss takes rights from tokens that are out already.
 #[tokio::test]
 async fn groups_of_the_provider_give_and_take_rights() {
     let company = Company::start("").await;
@@ -168,7 +168,7 @@ async fn groups_of_the_provider_give_and_take_rights() {
     assert_eq!(company.users().await.len(), 2, "one user for one identity");
 }
 
-/// ATK-304: whatever a provider does wrong, nobody is signed in, no user is made, and the record says why.
+/// ATK-304, ATK-312: whatever a provider does wrong, nobody is signed in, no user is made, and the record says why.
 #[tokio::test]
 async fn a_provider_that_misbehaves_signs_nobody_in() {
     let company = Company::start("").await;
@@ -221,7 +221,7 @@ async fn a_provider_that_lies_or_fails_at_first_is_a_page() {
     }
 }
 
-/// ATK-306: an answer counts once, in the browser that was sent, at the provider that was asked.
+/// ATK-306, ATK-80, ATK-83, PX-08, PX-09: an answer counts once, in the browser that was sent, at the provider that was asked.
 #[tokio::test]
 async fn an_answer_counts_once_in_its_own_browser() {
     let company = Company::start("").await;
@@ -259,7 +259,7 @@ async fn a_page_of_another_site_does_not_choose_where_somebody_signs_in() {
     assert_eq!(page(ada.visit(&company.url("/login/nobody")).await).1.status, 404);
 }
 
-/// ATK-308: a name that somebody chose at a provider makes them nobody here, and one subject at two providers is two users.
+/// ATK-308, ATK-84: a name that somebody chose at a provider makes them nobody here, and one subject at two providers is two users.
 #[tokio::test]
 async fn nobody_gets_a_local_name_or_the_groups_of_another_provider() {
     let company = Company::start("").await;
