@@ -90,7 +90,9 @@ mod tests {
     fn messages(text: &str) -> Vec<(String, String)> {
         let loaded = Reader::new("sekisho.toml", text).read();
         let found = loaded.mistakes.iter().filter(|mistake| mistake.fatal);
-        found.map(|mistake| (mistake.message.clone(), text[mistake.span.clone()].to_owned())).collect()
+        found
+            .map(|mistake| (mistake.message.clone(), text.get(mistake.span.clone()).unwrap_or_default().to_owned()))
+            .collect()
     }
 
     const GOOD: &str = r#"
