@@ -20,6 +20,7 @@ pub mod approval;
 pub mod client;
 pub mod command;
 pub mod grant;
+pub mod identity;
 pub mod password;
 mod performer;
 pub mod question;

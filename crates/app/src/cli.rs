@@ -94,6 +94,8 @@ pub(crate) enum Command {
         /// The configuration file
         #[arg(short, long, default_value = "sekisho.toml", value_name = "FILE")]
         config: PathBuf,
+        #[command(flatten)]
+        login: LoginCheck,
     },
     /// Watch over one child process, so that it ends when we do
     #[command(hide = true)]
@@ -353,6 +355,23 @@ pub(crate) enum ExplainFormat {
     Svg,
     /// In words
     Text,
+}
+
+/// A test of an identity provider, as a part of `sekisho check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LoginCheck {
+    /// Also sign in at this provider, and show what the claims make of a person. Nobody is let in
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) login: Option<String>,
+    /// In place of a sign-in, read a saved ID token or its claims as JSON. Its signature is not checked
+    #[arg(long, value_name = "FILE", requires = "login")]
+    pub(crate) claims: Option<PathBuf>,
+    /// Show the first characters of identifiers only
+    #[arg(long, requires = "login")]
+    pub(crate) shorten: bool,
+    /// The port of loopback at which the browser comes back
+    #[arg(long, default_value_t = 8429, value_name = "PORT", requires = "login")]
+    pub(crate) port: u16,
 }
 
 /// `sekisho policy`

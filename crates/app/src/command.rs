@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod audit;
 pub(crate) mod base_url;
 pub(crate) mod check;
+mod check_login;
 pub(crate) mod child_guard;
 pub(crate) mod client;
 pub(crate) mod connect;

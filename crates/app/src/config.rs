@@ -1,8 +1,7 @@
 //! The configuration: its types, the values that it refers to, and the policies beside it. `configuration_file.rs` reads it.
 
 pub(crate) mod database;
-#[cfg_attr(not(test), expect(dead_code, reason = "`[login]` is read once there are pages for it"))]
-mod login;
+pub(crate) mod login;
 mod model;
 mod policies;
 pub(crate) mod server;

@@ -26,6 +26,7 @@ use crate::proxies::Proxies;
 use crate::reach;
 use names::StoreNames;
 
+mod login;
 pub(crate) mod names;
 
 /// One mistake in the file.
@@ -194,13 +195,23 @@ impl<'t> Reader<'t> {
                 ("limits", DeValue::Table(inner)) => configuration.limits = self.table(inner),
                 ("store", DeValue::Table(inner)) => configuration.store = self.table(inner),
                 ("groups", DeValue::Table(inner)) => self.groups(&mut configuration, inner),
+                ("login", DeValue::Table(inner)) => configuration.login = self.login(inner),
                 _ => {}
             }
         }
         let plain = table.iter().filter(|(key, value)| {
             let nested = matches!(
                 key.get_ref().as_ref(),
-                "servers" | "tls" | "outbound" | "clients" | "audit" | "webhook" | "limits" | "groups" | "store"
+                "servers"
+                    | "tls"
+                    | "outbound"
+                    | "clients"
+                    | "audit"
+                    | "webhook"
+                    | "limits"
+                    | "login"
+                    | "groups"
+                    | "store"
             );
             !(nested && matches!(value.get_ref(), DeValue::Table(_)))
         });
@@ -212,6 +223,7 @@ impl<'t> Reader<'t> {
         configuration.origins = top.origins;
         configuration.policies = top.policies;
         self.check(&configuration, &table);
+        self.check_login(&configuration, &table);
         Loaded { configuration, mistakes: self.mistakes, source: self.source }
     }
 

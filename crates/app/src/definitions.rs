@@ -1,4 +1,4 @@
-//! What is in force: the servers of the configuration file or of the store, and the people with what is lent to them.
+//! What is in force: the servers of the configuration file or of the store, and the people with their groups and what is lent to them.
 
 use sekisho_protocol::env::Timestamp;
 use sekisho_store::{Store, StoreError};

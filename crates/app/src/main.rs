@@ -100,7 +100,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Audit(act) => command::audit::perform(&common, act).await,
         Command::BaseUrl(act) => command::base_url::perform(&common, act).await,
         Command::Bundled { name } => command::demo::bundled(&name).await,
-        Command::Check { config } => command::check::check(&common, &config).await,
+        Command::Check { config, login } => command::check::check(&common, &config, &login).await,
         Command::ChildGuard { command } => command::child_guard::watch(command).await,
         // Taken before this, where a guard starts it.
         Command::ChildUnburdened { command } => {

@@ -1,6 +1,6 @@
 //! From definitions to what the surfaces work with: cards, routes, rights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
-use sekisho_store::{Loan, Membership, User};
+use sekisho_store::{GroupSource, Loan, Membership, User};
 
 use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
 use crate::error::CommandError;
@@ -108,14 +108,7 @@ pub(crate) fn rights(
 ) -> Result<Rights, CommandError> {
     let People { users, memberships, loans } = people;
     let loans = loans.into_iter().map(lent).collect();
-    let mut parts = RightsParts { loans, ..rights_parts(servers, &users, configuration) };
-    for Membership { user, group, .. } in memberships {
-        // Nobody who is disabled has rights.
-        if let Some(user) = parts.users.get_mut(&user).filter(|user| !user.groups.contains(&group)) {
-            user.groups.push(group);
-        }
-    }
-    Rights::new(parts).map_err(|faults| {
+    Rights::new(RightsParts { loans, ..rights_parts(servers, &users, &memberships, configuration) }).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         CommandError::usage(format!("the policies have mistakes: {}", all.join("; ")), "see `sekisho check`")
     })
@@ -136,7 +129,7 @@ fn lent(loan: Loan) -> RightsLoan {
 
 /// Every mistake in the policies, for any users; and rules that are in force and probably not meant.
 pub(crate) fn policy_faults(configuration: &Configuration) -> (Vec<Fault>, Vec<Fault>) {
-    match Rights::new(rights_parts(&defined(configuration), &[], configuration)) {
+    match Rights::new(rights_parts(&defined(configuration), &[], &[], configuration)) {
         Ok(rights) => {
             let unwise = rights.warnings().iter().cloned().chain(warnings(&configuration.policy_files));
             (Vec::new(), unwise.collect())
@@ -152,11 +145,31 @@ pub(crate) fn rights_with(
     groups: &[String],
 ) -> Result<Rights, CommandError> {
     let id = user.id;
-    let mut parts = rights_parts(&defined(configuration), &[user], configuration);
+    let mut parts = rights_parts(&defined(configuration), &[user], &[], configuration);
     if let Some(user) = parts.users.get_mut(&id) {
         user.groups.extend_from_slice(groups);
     }
     Rights::new(parts).map_err(|faults| {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        CommandError::usage(all.join("; "), "see `sekisho policy check`")
+    })
+}
+
+/// The rights of a configuration with this one user in it, whom a provider puts into these groups.
+pub(crate) fn rights_of_claims(
+    configuration: &Configuration,
+    user: User,
+    provider: &str,
+    groups: &BTreeSet<String>,
+) -> Result<Rights, CommandError> {
+    let member = |group: &String| Membership {
+        user: user.id,
+        provider: provider.to_owned(),
+        group: group.clone(),
+        source: GroupSource::Claims,
+    };
+    let members: Vec<Membership> = groups.iter().map(member).collect();
+    Rights::new(rights_parts(&defined(configuration), &[user], &members, configuration)).map_err(|faults| {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         CommandError::usage(all.join("; "), "see `sekisho policy check`")
     })
@@ -172,14 +185,34 @@ fn defined(configuration: &Configuration) -> Vec<Defined> {
     servers.collect()
 }
 
-fn rights_parts(servers: &[Defined], users: &[User], configuration: &Configuration) -> RightsParts {
+/// The groups of a user: those of the file that name the user, or a group of a provider that the user is in, and those of
+/// providers. A provider that is not in the configuration any more puts nobody into a group.
+fn groups_of(user: &User, members: &[Membership], configuration: &Configuration) -> Vec<String> {
+    let is_configured = |name: &str| configuration.login.provider.iter().any(|provider| provider.name == name);
+    let of_user = members.iter().filter(|of| of.user == user.id && is_configured(&of.provider));
+    let theirs: BTreeSet<&str> = of_user.map(|of| of.group.as_str()).collect();
+    let named = |member: &String| *member == user.name || theirs.contains(member.as_str());
+    let of_file = configuration.groups.iter().filter(|(_, members)| members.iter().any(named));
+    let of_file: Vec<&str> = of_file.map(|(group, _)| group.as_str()).collect();
+    of_file.into_iter().chain(theirs).map(str::to_owned).collect()
+}
+
+fn rights_parts(
+    servers: &[Defined],
+    users: &[User],
+    members: &[Membership],
+    configuration: &Configuration,
+) -> RightsParts {
     let users = users.iter().filter(|user| !user.disabled);
-    let groups = |name: &str| {
-        let of = configuration.groups.iter().filter(|(_, members)| members.iter().any(|member| member == name));
-        of.map(|(group, _)| group.clone()).collect()
-    };
     let known = users.clone().map(|user| {
-        (user.id, RightsUser { name: user.name.clone(), owner: user.role.owns(), groups: groups(&user.name) })
+        (
+            user.id,
+            RightsUser {
+                name: user.name.clone(),
+                owner: user.role.owns(),
+                groups: groups_of(user, members, configuration),
+            },
+        )
     });
     let servers = servers.iter().map(|server| {
         let definition = &server.definition;

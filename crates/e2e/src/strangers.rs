@@ -39,6 +39,8 @@ const REGISTRATION: usize = 16 << 10;
 const CALL: usize = 4 << 20;
 
 const LOGIN_BOUND: &str = "few hashes at one time; failures slow down the next";
+const AT_PROVIDER: &str = "so many a minute from one address; what the provider says is kept for minutes";
+const ONE_LOOK: &str = "takes the sign-in; what strangers get wrong is counted";
 const SIGNED_IN: &str = "asks for a session before anything else";
 const NO_STORE: &str = "reads no store";
 const TOKEN_FIRST: &str =
@@ -102,6 +104,14 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/consent/{pending}", "/consent/{}", FORGED, "reads the request"),
     get("/login", "/login", NO_STORE),
     post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
+    get("/login/{provider}", "/login/corp", AT_PROVIDER),
+    get("/login/{provider}/callback", "/login/corp/callback?code=x&state=x", ONE_LOOK),
+    post(
+        "/login/{provider}/backchannel",
+        "/login/corp/backchannel",
+        Carries::Form(&[("logout_token", "x")]),
+        AT_PROVIDER,
+    ),
     post("/logout", "/logout", FORGED, SIGNED_IN),
     get("/password", "/password", SIGNED_IN),
     post("/password", "/password", FORGED, SIGNED_IN),

@@ -18,6 +18,7 @@ mod consent;
 mod login;
 mod metadata;
 mod password;
+mod provider;
 mod register;
 mod revoke;
 mod setup;
@@ -42,18 +43,26 @@ impl Issuer {
         if self.settings.registration == RegistrationPolicy::Open {
             programs = programs.route(&at("/oauth/register"), post(register::register));
         }
-        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).with_state(self)
+        // A provider calls this one itself, so it is not part of what scripts of other origins may call.
+        let providers = Router::new().route(&at("/login/{provider}/backchannel"), post(provider::log_out));
+        programs.route_layer(axum::middleware::from_fn(error::cross_origin)).merge(providers).with_state(self)
     }
 
     /// The pages on which a person lets a client in and signs in, for `sekisho_web::serve`.
     pub fn pages(self: Arc<Self>) -> Router {
         let at = |path: &str| self.site.at(path);
-        Router::new()
+        let mut pages = Router::new()
             .route(&at("/oauth/authorize"), get(authorize::begin))
             .route(&at("/consent/{pending}"), get(consent::show).post(consent::decide))
-            .route(&at("/login"), get(login::show).post(login::submit))
-            .route(&at("/password"), get(password::show).post(password::submit))
-            .route(&at("/setup/{token}"), get(setup::show).post(setup::submit))
-            .with_state(Arc::clone(&self))
+            .route(&at("/login"), get(login::show))
+            .route(&at("/login/{provider}"), get(provider::depart))
+            .route(&at("/login/{provider}/callback"), get(provider::arrive))
+            .route(&at("/setup/{token}"), get(setup::show).post(setup::submit));
+        if self.upstream.passwords {
+            pages = pages
+                .route(&at("/login"), post(login::submit))
+                .route(&at("/password"), get(password::show).post(password::submit));
+        }
+        pages.with_state(Arc::clone(&self))
     }
 }

@@ -15,6 +15,7 @@ use crate::assertions::AssertionKeys;
 use crate::clients::documents::Documents;
 use crate::limits::Limits;
 use crate::login::password::Passwords;
+use crate::login::upstream::{LoginParts, Upstream};
 use crate::settings::IssuerSettings;
 
 /// What an issuer is made of.
@@ -32,6 +33,8 @@ pub struct IssuerParts {
     pub refusals: Arc<Refusals>,
     /// What the operator decided.
     pub settings: IssuerSettings,
+    /// How people sign in.
+    pub login: LoginParts,
 }
 
 /// The authorization server.
@@ -47,6 +50,7 @@ pub struct Issuer {
     pub(crate) client_keys: KeySets,
     pub(crate) assertion_keys: AssertionKeys,
     pub(crate) passwords: Passwords,
+    pub(crate) upstream: Upstream,
 }
 
 impl Debug for Issuer {
@@ -64,13 +68,14 @@ impl HasSite for Issuer {
 impl Issuer {
     /// An issuer of these parts.
     pub fn new(parts: IssuerParts) -> Arc<Self> {
-        let IssuerParts { site, keys, http, rights, refusals, settings } = parts;
+        let IssuerParts { site, keys, http, rights, refusals, settings, login } = parts;
         Arc::new(Self {
             limits: Limits::new(&settings),
             documents: Documents::new(),
             client_keys: KeySets::new(Arc::clone(&http)),
             assertion_keys: AssertionKeys::new(Arc::clone(&http), &settings.assertion_issuers),
             passwords: Passwords::new(),
+            upstream: Upstream::new(login, &http),
             site,
             keys,
             http,

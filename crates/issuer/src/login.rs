@@ -13,7 +13,7 @@ use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{FormKind, form_token, is_ours};
 use sekisho_web::shown::display_name;
 
-use crate::pages::LoginPage;
+use crate::pages::{LoginPage, ProviderButton};
 use crate::{Issuer, consent, records};
 
 pub(crate) mod change;
@@ -23,6 +23,7 @@ mod lanes;
 mod open;
 pub mod password;
 pub mod password_rules;
+pub mod upstream;
 
 pub(crate) use failure::LoginError;
 pub(crate) use open::open;
@@ -65,6 +66,16 @@ pub(crate) fn destination(place: Option<Place>) -> String {
     place.map_or_else(|| "/".to_owned(), Place::path)
 }
 
+/// One button for each identity provider.
+fn buttons(issuer: &Issuer, visit: &Visit, place: Option<Place>) -> Vec<ProviderButton> {
+    let query = place.map(|place| format!("?request={place}")).unwrap_or_default();
+    let button = |(name, label): (&str, &str)| ProviderButton {
+        path: visit.path(&issuer.site, &format!("/login/{name}{query}")),
+        label: plain_text(label, USERNAME_CHARS_MAX),
+    };
+    issuer.upstream.labels().map(button).collect()
+}
+
 /// The page, and where its form may lead in the end: remembered consent answers the client without another page.
 pub(crate) async fn login_page(
     issuer: &Issuer,
@@ -88,6 +99,8 @@ pub(crate) async fn login_page(
         returns: !matches!(place, None | Some(Place::Consent(_))),
         client_name: known.map(|known| display_name(&known.client)),
         username: plain_text(username, USERNAME_CHARS_MAX),
+        passwords: issuer.upstream.passwords,
+        providers: buttons(issuer, visit, place),
         problem,
     };
     (page, target)

@@ -88,7 +88,7 @@ pub(crate) struct TaskFacts {
     pub(crate) minutes: Option<u32>,
 }
 
-/// User name and password.
+/// The ways in: identity providers, and a user name with a password.
 #[derive(Template)]
 #[template(path = "login.html")]
 pub(crate) struct LoginPage {
@@ -99,7 +99,16 @@ pub(crate) struct LoginPage {
     pub(crate) returns: bool,
     pub(crate) client_name: Option<String>,
     pub(crate) username: String,
+    /// Whether there are passwords here.
+    pub(crate) passwords: bool,
+    pub(crate) providers: Vec<ProviderButton>,
     pub(crate) problem: Option<Sentence>,
+}
+
+/// The way to one identity provider.
+pub(crate) struct ProviderButton {
+    pub(crate) path: String,
+    pub(crate) label: String,
 }
 
 /// Another password, for the person who is signed in.

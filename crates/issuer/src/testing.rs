@@ -162,6 +162,7 @@ impl World {
             rights: rights_seen,
             refusals: Arc::default(),
             settings,
+            login: crate::login::upstream::LoginParts::default(),
         });
         Self { issuer, clock, http, owner, reader, servers, _keys: keys, _rights: rights, _folder: folder }
     }

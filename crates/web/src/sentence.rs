@@ -143,6 +143,9 @@ sentences! {
     ActConsentGiven: "consent_given", "同意";
     ActGrantReplaced: "grant_replaced", "許可の置き換え";
     ActGrantRevoked: "grant_revoked", "許可の終了";
+    ActIdentityLinked: "identity_linked", "プロバイダーのアカウントとの関連付け";
+    ActIdentitySignedIn: "identity_signed_in", "プロバイダーでのログイン";
+    ActIdentityUnlinked: "identity_unlinked", "プロバイダーのアカウントとの関連付けの解除";
     ActLoginFailed: "login_failed", "ログインの失敗";
     ActLoginSucceeded: "login_succeeded", "ログイン";
     ActRefreshReplayed: "refresh_replayed", "更新トークンの再使用";
@@ -163,6 +166,7 @@ sentences! {
     ActReachChanged: "reach_changed", "利用範囲の変更";
     ActServerAdded: "server_added", "サーバーの追加";
     ActServerRemoved: "server_removed", "サーバーの削除";
+    ActSessionsEnded: "sessions_ended", "プロバイダーによるログアウト";
     ActSetupLinkMade: "setup_link_made", "パスワード設定リンクの発行";
     ActToolClassified: "tool_classified", "ツールの分類";
     ActGroupAdded: "group_added", "グループの追加";
@@ -227,6 +231,26 @@ sentences! {
     Username: "User name", "ユーザー名";
     Password: "Password", "パスワード";
     SignIn: "Sign in", "ログインする";
+    LoginAt: "Sign in with {}", "{} でログイン";
+    LoginAtLead: "You are sent there and come back here.", "移動先でログインしたあと、ここに戻ります。";
+    LoginOr: "or with a password", "またはパスワードで";
+    LoginNoPasswords: "There are no passwords here. If nobody can sign in, an operator makes a link for an owner on the machine of the checkpoint.",
+        "ここではパスワードを使いません。誰もログインできない場合は、管理者が関所のマシンで所有者用のリンクを作れます。";
+    UpstreamUnknown: "Nobody signs in with a provider of this name here.", "この名前のプロバイダーは登録されていません。";
+    UpstreamGone: "This sign-in has ended: it was begun in another browser, was finished already, or took too long.",
+        "このログインは終了しました（別のブラウザーで始められたか、すでに完了したか、時間切れです）。";
+    UpstreamRefused: "{} did not sign you in.", "{} でログインできませんでした。";
+    UpstreamFailed: "{} cannot be reached, or does not answer as it should. Nobody was signed in.",
+        "{} に接続できないか、正しい応答がありません。ログインは行われていません。";
+    UpstreamNotBelieved: "What {} says of this sign-in cannot be believed. Nobody was signed in.",
+        "{} からの応答を信頼できません。ログインは行われていません。";
+    UpstreamNotAdmitted: "You signed in at {}, but this account may not come in here.",
+        "{} ではログインできましたが、このアカウントではここに入れません。";
+    UpstreamGroups: "You signed in at {}, but in which groups you are cannot be told, so nothing can be decided for you.",
+        "{} ではログインできましたが、所属グループが分からないため、権限を判断できません。";
+    HintSignInAgain: "Go back to where you came from and sign in again.", "元の画面に戻り、もう一度ログインしてください。";
+    HintTellAdministrator: "Tell the operator the request below: the records say exactly what was wrong.",
+        "下のリクエスト番号を管理者に伝えてください。詳しい原因は記録にあります。";
     LoginFailed: "The user name or the password is wrong.", "ユーザー名またはパスワードが違います。";
     LoginThrottled: "Too many attempts. Wait a little, then try again.", "試行回数が多すぎます。しばらく待ってからもう一度お試しください。";
     LoginForgotten: "Forgotten? The owner of this checkpoint can make you a new sign-in link.",

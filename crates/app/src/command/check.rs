@@ -5,8 +5,9 @@ use std::path::Path;
 use sekisho_acts::command::{Command, Outcome};
 use sekisho_protocol::ids::ServerName;
 
+use super::check_login::check_login;
 use crate::base_url::is_local;
-use crate::cli::Common;
+use crate::cli::{Common, LoginCheck};
 use crate::config::{self, Configuration};
 use crate::configuration_file::Loaded;
 use crate::configuration_file::names::StoreNames;
@@ -19,10 +20,14 @@ use crate::{control, os};
 pub(crate) use crate::configuration_report::{read, report, sound};
 
 /// Reports every mistake of a configuration file: everything that `serve` would refuse, and names that do not exist.
-pub(crate) async fn check(common: &Common, path: &Path) -> Result<(), CommandError> {
+pub(crate) async fn check(common: &Common, path: &Path, login: &LoginCheck) -> Result<(), CommandError> {
     let mut loaded = read(path)?;
     compare(common, &mut loaded).await;
     let fatal = loaded.mistakes.iter().filter(|mistake| mistake.fatal).count();
+    if fatal == 0 && login.login.is_some() {
+        report(&loaded);
+        return check_login(common, &loaded.configuration, login).await;
+    }
     if common.json {
         let mistakes: Vec<_> = loaded
             .mistakes

@@ -68,7 +68,8 @@ fn of_grant(records: Vec<RecordRow>, grant: GrantId) -> Vec<RecordRow> {
     });
     let Some((given, at)) = given else { return Vec::new() };
     let is = |row: &RecordRow, act: ActKind| matches!(&row.record.event, Event::Act(event) if event.act == act);
-    let login = records.iter().filter(|row| row.seq < at && is(row, ActKind::LoginSucceeded));
+    let signs_in = |row: &RecordRow| is(row, ActKind::LoginSucceeded) || is(row, ActKind::IdentitySignedIn);
+    let login = records.iter().filter(|row| row.seq < at && signs_in(row));
     let login = login.filter(|row| of(&row.record.event).is_some_and(|event| event.subject == given.subject));
     let login = login.map(|row| row.seq).next_back();
     // The consent is recorded before the grant exists.
@@ -96,7 +97,9 @@ fn ends(event: &Act, given: &Act) -> bool {
         ActKind::BaseUrlChanged => true,
         ActKind::ClientRemoved => event.client == given.client,
         ActKind::GrantsRevoked => event.subject.is_none() || event.subject == given.subject,
-        ActKind::PasswordSet | ActKind::UserDisabled | ActKind::UserRemoved => event.subject == given.subject,
+        ActKind::PasswordSet | ActKind::SessionsEnded | ActKind::UserDisabled | ActKind::UserRemoved => {
+            event.subject == given.subject
+        }
         ActKind::ServerRemoved => event.server == given.server,
         _ => false,
     }
@@ -204,6 +207,9 @@ fn words(kind: ActKind) -> (&'static str, &'static str) {
         K::GroupAdded => ("makes a group", "RFC 7644 §3.3"),
         K::GroupChanged => ("changes a group", "RFC 7644 §3.5"),
         K::GroupRemoved => ("removes a group", "RFC 7644 §3.6"),
+        K::IdentityLinked => ("links an account at a provider", "OpenID Connect Core 1.0 §5.7"),
+        K::IdentitySignedIn => ("signs in at a provider", "OpenID Connect Core 1.0 §3.1"),
+        K::IdentityUnlinked => ("undoes the link to a provider", "configuration"),
         K::LoginFailed => ("fails to sign in", "OAuth 2.1 §3.1"),
         K::LoginSucceeded => ("signs in", "OAuth 2.1 §3.1"),
         K::PasswordSet => ("sets a password", "OAuth 2.1 §3.1"),
@@ -216,6 +222,7 @@ fn words(kind: ActKind) -> (&'static str, &'static str) {
         K::ScimTokenRemoved => ("revokes the token of a provisioning client", "RFC 7644 §2"),
         K::ServerAdded => ("adds the server", "configuration"),
         K::ServerRemoved => ("removes the server", "configuration"),
+        K::SessionsEnded => ("signs the user out", "Back-Channel Logout 1.0 §2.6"),
         K::SetupLinkMade => ("makes a link for a password", "configuration"),
         K::TaskBegun => ("begins a task", "RFC 9396"),
         K::TaskFinished => ("ends the task", "RFC 9396"),

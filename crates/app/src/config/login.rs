@@ -95,7 +95,7 @@ pub(crate) struct LoginProvider {
     pub(crate) acr_values: Vec<String>,
     /// Whether one of them is required: the ID token then has to say which was used.
     pub(crate) acr_required: bool,
-    /// Whether signing out here signs out there, too.
+    /// Whether signing out here signs out there, too. Not offered yet, so `true` is refused.
     pub(crate) sign_out_there: bool,
     /// Whether signing out there ends the person's grants, and not only their sessions here.
     pub(crate) logout_ends_grants: bool,
@@ -246,6 +246,11 @@ impl LoginProvider {
         self.scopes.iter().filter_map(|scope| scope.parse::<Scope>().ok()).collect()
     }
 
+    /// Where it sends browsers back.
+    pub(crate) fn redirect_uri(&self, base_url: &str) -> String {
+        format!("{base_url}/login/{}/callback", self.name)
+    }
+
     /// The client as the provider knows it, with its secret or its key filled in.
     pub(crate) fn registration(&self, base_url: &str) -> Result<Registration, Unusable> {
         let wrong =
@@ -270,7 +275,7 @@ impl LoginProvider {
         let pem = filled("client_key", &self.client_key)?;
         let key = pem.map(|pem| ClientKey::from_pem(pem.as_bytes(), self.client_key_id.clone())).transpose();
         let key = key.map_err(|error| wrong("client_key", &error.to_string(), "name a file with a private key"))?;
-        let redirect = RedirectUri::parse(&format!("{base_url}/login/{}/callback", self.name));
+        let redirect = RedirectUri::parse(&self.redirect_uri(base_url));
         let redirect = redirect.map_err(|error| wrong("name", &error.to_string(), "see `base_url`"))?;
         Ok(Registration {
             issuer: self.issuer.clone(),
@@ -424,6 +429,9 @@ fn check_request(provider: &LoginProvider, note: &mut Note<'_>) {
     }
     if provider.acr_required && provider.acr_values.is_empty() {
         note("acr_required", "no kind of authentication is named that could be required", "fill `acr_values`", true);
+    }
+    if provider.sign_out_there {
+        note("sign_out_there", "signing out at the provider is not offered yet", "remove it", true);
     }
     if provider.acr_values.iter().any(|acr| acr.is_empty() || acr.contains(' ')) {
         note("acr_values", "a kind of authentication is a word without blanks", "remove the blanks", true);

@@ -11,6 +11,8 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
+use super::login::Login;
+
 /// `sekisho.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -38,13 +40,16 @@ pub(crate) struct Configuration {
     pub(crate) origins: Vec<String>,
     /// A folder with policy files (`*.cedar`), beside this file. Without it: `policies`, if there is such a folder.
     pub(crate) policies: Option<PathBuf>,
-    /// Groups of users by name, for the policies. Owners are in the group `owners` by themselves.
+    /// Groups of users by name, for the policies: names of users, and groups of identity providers such as `corp/engineers`.
+    /// Owners are in the group `owners` by themselves.
     pub(crate) groups: BTreeMap<String, Vec<String>>,
     /// What the policy files say; read with the file.
     #[serde(skip)]
     pub(crate) policy_files: Vec<PolicyFile>,
     /// The database.
     pub(crate) store: Database,
+    /// How people sign in.
+    pub(crate) login: Login,
     /// Protected servers by name.
     pub(crate) servers: BTreeMap<String, ServerDefinition>,
 }

@@ -61,6 +61,8 @@ pub(crate) fn unknown(configuration: &Configuration, store: Option<&StoreNames>)
 /// What there is.
 struct KnownNames<'a> {
     groups: BTreeSet<&'a str>,
+    /// Identity providers, whose names stand before those of their groups.
+    providers: BTreeSet<&'a str>,
     server_groups: BTreeSet<&'a str>,
     servers: BTreeSet<&'a str>,
     /// Tools that are named in the configuration with a class or as a tool, by server.
@@ -94,7 +96,9 @@ impl<'a> KnownNames<'a> {
         let servers = || configuration.servers.iter();
         let mut groups: BTreeSet<&str> = configuration.groups.keys().map(String::as_str).collect();
         groups.insert(OWNERS);
-        let mut users: BTreeSet<&str> = configuration.groups.values().flatten().map(String::as_str).collect();
+        let of_provider = |name: &&String| name.contains('/');
+        let mut users: BTreeSet<&str> =
+            configuration.groups.values().flatten().filter(|name| !of_provider(name)).map(String::as_str).collect();
         users.extend(servers().flat_map(|(_, server)| server.users.keys().map(String::as_str)));
         if let Some(store) = store {
             users = store.users.iter().map(String::as_str).collect();
@@ -115,6 +119,7 @@ impl<'a> KnownNames<'a> {
         });
         Self {
             groups,
+            providers: configuration.login.provider.iter().map(|provider| provider.name.as_str()).collect(),
             server_groups: servers().flat_map(|(_, server)| server.groups.iter().map(String::as_str)).collect(),
             servers: servers().map(|(name, _)| name.as_str()).collect(),
             tools: tools.collect(),
@@ -188,6 +193,7 @@ fn why(known_names: &KnownNames<'_>, found: &NameUse) -> Option<(String, String)
     match found.of {
         NameOf::Class => fixed(&["destructive", "read", "unclassified", "write"], "class of a tool"),
         NameOf::Argument | NameOf::Client | NameOf::Service => None,
+        NameOf::Group if name.contains('/') => of_provider(known_names, name),
         NameOf::Group => {
             let message = format!("no user is in the group `{name}`");
             of(&known_names.groups, message, "groups stand in the table `groups` of the configuration")
@@ -229,6 +235,19 @@ fn why(known_names: &KnownNames<'_>, found: &NameUse) -> Option<(String, String)
             }
             Stands::There | Stands::Untold => None,
         },
+    }
+}
+
+/// Why nobody can be in this group of an identity provider, and what to do. Which groups a provider has is not known here:
+/// claims and SCIM may name others any day. `check --login` shows those that people have.
+fn of_provider(known_names: &KnownNames<'_>, name: &str) -> Option<(String, String)> {
+    let before = name.split('/').next().unwrap_or_default();
+    match stands(&known_names.providers, true, before) {
+        Stands::Absent(near) => {
+            let help = meant(near, "a group of an identity provider is written `PROVIDER/GROUP`");
+            Some((format!("no identity provider is called `{before}`, so nobody is in `{name}`"), help))
+        }
+        Stands::There | Stands::Untold => None,
     }
 }
 
@@ -331,7 +350,12 @@ fn in_configuration(known_names: &KnownNames<'_>, configuration: &Configuration)
         .servers
         .iter()
         .flat_map(|(server, it)| it.users.keys().map(move |user| (format!("servers.{server}.users"), user)));
-    for (place, user) in members.chain(named) {
+    for (place, group) in members.clone().filter(|(_, name)| name.contains('/')) {
+        if let Some((message, help)) = of_provider(known_names, group) {
+            note(group, (format!("`{place}`: {message}"), help), true);
+        }
+    }
+    for (place, user) in members.filter(|(_, name)| !name.contains('/')).chain(named) {
         if known_names.all_users
             && let Stands::Absent(near) = known_names.user(user)
         {

@@ -17,6 +17,7 @@ use sekisho_token::Keys;
 use sekisho_web::{Site, SiteParts, SiteSettings};
 use tokio::sync::watch;
 
+use super::login::login_parts;
 use super::settings;
 use super::upkeep_state::Upkeep;
 use crate::base_url;
@@ -151,6 +152,7 @@ impl Instance {
             rights: rights_seen.clone(),
             refusals: upkeep.refusals.clone(),
             settings: settings::issuer_settings(&configuration),
+            login: login_parts(&configuration, &base_url, extra_ca.clone())?,
         });
         let settings = settings::gateway_settings(&configuration, &base_url);
         let memory = settings.limits.memory.clone();

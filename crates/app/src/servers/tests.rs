@@ -3,12 +3,16 @@ use std::sync::Arc;
 
 use sekisho_gateway::{BuiltIn, BuiltInAnswer, BuiltInCall, BuiltInSettings, UpstreamSettings};
 use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
+use sekisho_protocol::ids::UserId;
+use sekisho_protocol::role::Role;
 use sekisho_protocol::secret::UpstreamSecret;
+use sekisho_store::{GroupSource, Membership, User};
 use serde_json::{Value, json};
 
-use super::{Defined, RouteParts, directory, resolve, routes};
+use super::{Defined, RouteParts, directory, groups_of, resolve, routes};
 use crate::builtin::TOOLS;
-use crate::config::ServerDefinition;
+use crate::config::{Configuration, ServerDefinition};
 
 fn defined(definition: ServerDefinition) -> Defined {
     let secrets = BTreeMap::from([("env:TOKEN".to_owned(), UpstreamSecret::from_outside("sealed"))]);
@@ -121,4 +125,36 @@ fn a_server_is_what_stands_behind_it() {
     ] {
         assert_eq!(super::is_same(&before, &after), expected, "{before:?} {after:?}");
     }
+}
+
+/// ATK-308: a group of a provider counts while the provider is in the configuration, and under its own name only.
+#[test]
+fn groups_of_providers_join_those_of_the_file() {
+    let text = "[groups]\nreaders = [\"corp/engineers\", \"bob\"]\n[login]\n[[login.provider]]\nname = \"corp\"\n";
+    let configuration: Configuration = toml::from_str(text).unwrap();
+    let (now, entropy) = (ManualClock::default().now(), SeededEntropy::default());
+    let user = |name: &str| User {
+        id: UserId::generate(now, &entropy),
+        name: name.to_owned(),
+        password: None,
+        role: Role::User,
+        disabled: false,
+        created_at: now,
+        epoch: 0,
+    };
+    let (ada, bob) = (user("corp:ada"), user("bob"));
+    let member = |user: &User, provider: &str, group: &str| Membership {
+        user: user.id,
+        provider: provider.to_owned(),
+        group: group.to_owned(),
+        source: GroupSource::Claims,
+    };
+    let members = [
+        member(&ada, "corp", "corp/engineers"),
+        member(&ada, "gone", "gone/engineers"),
+        member(&bob, "other", "corp/engineers"),
+    ];
+    assert_eq!(groups_of(&ada, &members, &configuration), ["readers", "corp/engineers"]);
+    assert_eq!(groups_of(&bob, &members, &configuration), ["readers"]);
+    assert!(groups_of(&user("engineers"), &members, &configuration).is_empty());
 }

@@ -48,6 +48,7 @@ mod operator_tools;
 mod patterns;
 mod program;
 mod programs;
+mod providers;
 mod provisioning;
 mod records;
 mod records_that_end;

@@ -172,6 +172,7 @@ impl Site {
             rights: rights_seen,
             refusals: Arc::default(),
             settings: change(IssuerSettings::default()),
+            login: sekisho_issuer::login::upstream::LoginParts::default(),
         });
         let pages = issuer.clone().pages().merge(console.pages());
         let router = sekisho_web::serve(site, pages).merge(issuer.programs());

@@ -14,5 +14,6 @@ mod doors;
 mod endpoints;
 mod flow;
 mod id_jag;
+mod identities;
 mod login;
 mod pages;

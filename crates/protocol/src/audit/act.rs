@@ -198,6 +198,12 @@ act_kinds! {
     GrantRevoked = "grant_revoked";
     /// Several grants were ended at once: those of one user, or all.
     GrantsRevoked = "grants_revoked";
+    /// A user linked an account at an identity provider, with which they sign in as well.
+    IdentityLinked = "identity_linked";
+    /// Somebody signed in at an identity provider, which says in which groups they are.
+    IdentitySignedIn = "identity_signed_in";
+    /// Such a link was undone; the user's sessions ended.
+    IdentityUnlinked = "identity_unlinked";
     /// A login failed.
     LoginFailed = "login_failed";
     /// A login succeeded.
@@ -222,6 +228,8 @@ act_kinds! {
     ServerAdded = "server_added";
     /// A server was removed; its grants ended.
     ServerRemoved = "server_removed";
+    /// An identity provider signed a user out: the sessions that came from there ended.
+    SessionsEnded = "sessions_ended";
     /// A link was made with which a user sets a password.
     SetupLinkMade = "setup_link_made";
     /// A task began.
@@ -285,6 +293,9 @@ impl ActKind {
             | Self::GroupAdded
             | Self::GroupChanged
             | Self::GroupRemoved
+            | Self::IdentityLinked
+            | Self::IdentitySignedIn
+            | Self::IdentityUnlinked
             | Self::LoginSucceeded
             | Self::PasswordSet
             | Self::ReachChanged
@@ -293,6 +304,7 @@ impl ActKind {
             | Self::ScimTokenRemoved
             | Self::ServerAdded
             | Self::ServerRemoved
+            | Self::SessionsEnded
             | Self::SetupLinkMade
             | Self::TaskBegun
             | Self::TaskFinished
@@ -310,7 +322,7 @@ impl ActKind {
         }
     }
 
-    /// Whether what users may do can differ after it: rules, loans, users, servers and classes of tools. What a grant or a
+    /// Whether what users may do can differ after it: rules, loans, users, their groups, servers and classes of tools. What a grant or a
     /// task covers is looked up at every call and is not meant.
     pub fn changes_rights(self) -> bool {
         match self {
@@ -320,6 +332,9 @@ impl ActKind {
             | Self::GroupAdded
             | Self::GroupChanged
             | Self::GroupRemoved
+            | Self::IdentityLinked
+            | Self::IdentitySignedIn
+            | Self::IdentityUnlinked
             | Self::ReachChanged
             | Self::ServerAdded
             | Self::ServerRemoved
@@ -356,6 +371,7 @@ impl ActKind {
             | Self::RefreshReplayed
             | Self::ScimTokenAdded
             | Self::ScimTokenRemoved
+            | Self::SessionsEnded
             | Self::SetupLinkMade
             | Self::TaskBegun
             | Self::TaskFinished

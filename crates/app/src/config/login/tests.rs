@@ -55,7 +55,6 @@ prompt = "login"
 max_age_seconds = 3600
 acr_values = ["phr", "mfa"]
 acr_required = true
-sign_out_there = true
 logout_ends_grants = true
 assertions = true
 require = {{ hd = ["example.com"] }}

@@ -327,3 +327,47 @@ async fn commands_about_servers_know_the_file() {
     let tools = sekisho(&data, &["server", "tools", "list", "one", "-c", &config], "").await.stdout;
     assert!(tools.lines().any(|line| line.starts_with("look") && line.contains("read")), "{tools}");
 }
+
+/// ATK-312: what claims make of a person is shown before anybody is let in, and lets nobody in.
+#[tokio::test]
+async fn check_shows_what_claims_make_of_a_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sekisho.toml");
+    let toml = "[servers.notes]\nurl = \"https://notes.example/mcp\"\ntools = { look = \"read\", keep = \"write\" }\n\
+                [groups]\nauditors = [\"corp/auditors\"]\n[[login.provider]]\nname = \"corp\"\n\
+                issuer = \"https://login.example\"\nclient_id = \"sekisho\"\nclient_secret = \"${env:HOME}\"\n\
+                [[login.provider.groups]]\nclaim = \"groups\"\nprefix = \"app-\"\n";
+    std::fs::write(&file, toml).unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    let rule = "permit(principal in Group::\"corp/engineers\", action, resource == Tool::\"notes/look\");";
+    std::fs::write(folder.path().join("policies/a.cedar"), rule).unwrap();
+    let claims = folder.path().join("claims.json");
+    let check = async |said: serde_json::Value, more: &[&str]| {
+        std::fs::write(&claims, said.to_string()).unwrap();
+        let (file, claims) = (file.display().to_string(), claims.display().to_string());
+        let mut words = vec!["check", "-c", &file, "--login", "corp", "--claims", &claims];
+        words.extend_from_slice(more);
+        sekisho(folder.path(), &words, "").await
+    };
+    let person = serde_json::json!({ "sub": "0123456789", "email": "ada@example.com",
+        "groups": ["app-engineers", "everyone"], "roles": ["admin"] });
+    let good = check(person.clone(), &["--shorten"]).await;
+    assert_eq!(good.code(), Some(0), "{}{}", good.stdout, good.stderr);
+    for expected in [
+        "corp/engineers by the rule for `groups`, from `app-engineers`",
+        "`everyone` makes no group",
+        "no rule reads it",
+        "notes: mcp:read tool:look",
+        "names `corp/auditors`, which this person does not have",
+    ] {
+        assert!(good.stdout.contains(expected), "{expected}: {}", good.stdout);
+    }
+    assert!(!good.stdout.contains("0123456789") && !good.stdout.contains("ada@example.com"), "{}", good.stdout);
+    let whole = check(person, &[]).await;
+    assert!(whole.stdout.contains("0123456789"), "{}", whole.stdout);
+    let objects = check(serde_json::json!({ "sub": "1", "groups": [{ "id": 7 }] }), &[]).await;
+    assert_eq!(objects.code(), Some(1), "{}", objects.stdout);
+    assert!(objects.stderr.contains("an object"), "{}", objects.stderr);
+    let nobody = check(serde_json::json!({ "groups": [] }), &[]).await;
+    assert!(nobody.stderr.contains("`sub`"), "{}", nobody.stderr);
+}
