@@ -23,7 +23,7 @@ pub(super) fn issuer_settings(configuration: &Configuration) -> IssuerSettings {
     if !clients.registration {
         settings.registration = RegistrationPolicy::Closed;
     }
-    settings.assertion_issuers = provisioning::assertion_issuers(&[]);
+    settings.assertion_issuers = provisioning::assertion_issuers(&configuration.login.provider);
     settings.dynamic_clients_max = u64::from(clients.registered_max);
     settings.client_documents = match (clients.metadata_documents, clients.metadata_document_hosts.is_empty()) {
         (false, _) => DocumentPolicy::Off,

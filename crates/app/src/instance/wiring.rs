@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sekisho_console::Console;
-use sekisho_console::scim::{IdentityRules, Provisioning, ProvisioningParts};
+use sekisho_console::scim::{Provisioning, ProvisioningParts};
 use sekisho_gateway::memory::Memory;
 use sekisho_gateway::{BuiltInSettings, Gateway, GatewayParts, Routes};
 use sekisho_issuer::{Issuer, IssuerParts};
@@ -80,9 +80,6 @@ pub(crate) struct Instance {
 pub(super) struct Watches {
     /// The signing keys in force, and older ones that are still accepted.
     pub(super) keys: watch::Sender<Keys>,
-    /// How people whom a provider provisions are known when they sign in.
-    #[expect(dead_code, reason = "it keeps the channel open; `[login]` is not read yet")]
-    pub(super) identity_rules: watch::Sender<Arc<IdentityRules>>,
     /// What users may do.
     pub(super) rights: watch::Sender<Arc<Rights>>,
     /// The servers as the pages show them.
@@ -142,7 +139,7 @@ impl Instance {
             settings: SiteSettings { base_url: base_url.clone(), ..SiteSettings::default() },
         });
         let console = Console::new(site.clone(), rights_seen.clone());
-        let (identity_rules, rules) = watch::channel(Arc::new(provisioning::rules(&[])));
+        let rules = provisioning::rules(&configuration.login.provider);
         let refusals = upkeep.refusals.clone();
         let provisioning = Provisioning::new(ProvisioningParts { site: site.clone(), rules, refusals });
         let issuer = Issuer::new(IssuerParts {
@@ -186,7 +183,7 @@ impl Instance {
             extra_ca,
             memory,
             configuration: ArcSwap::from_pointee(configuration),
-            watches: Watches { keys, identity_rules, rights, directory, routes },
+            watches: Watches { keys, rights, directory, routes },
             reloading: tokio::sync::Mutex::default(),
             _lock: lock,
         }))

@@ -97,7 +97,7 @@ impl FromRequest<Arc<Provisioning>> for Call {
         let (turn, body) = taken.map_err(|error| refused(&visit, &error))?;
         let parameters = read_query(parts.uri.query().unwrap_or_default());
         let parameters = parameters.map_err(|error| refused(&visit, &error.into()))?;
-        let rule = state.rules.borrow().get(&row.provider).cloned();
+        let rule = state.rules.get(&row.provider).cloned();
         let client = ProvisioningClient { provider: row.provider, label: row.label, rule };
         Ok(Self { visit, client, parameters, headers: parts.headers, body, _turn: turn })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sekisho_acts::scim::IdentityRule;
 use sekisho_store::Refusals;
 use sekisho_web::{HasSite, Site};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 /// By the provider's name in the configuration: how its people are known when they sign in.
 pub type IdentityRules = BTreeMap<String, IdentityRule>;
@@ -20,7 +20,7 @@ pub struct ProvisioningParts {
     /// Store, clock, entropy, base URL.
     pub site: Arc<Site>,
     /// How people of the providers are known when they sign in.
-    pub rules: watch::Receiver<Arc<IdentityRules>>,
+    pub rules: IdentityRules,
     /// Where refusals are counted that are not recorded one by one.
     pub refusals: Arc<Refusals>,
 }
@@ -28,7 +28,7 @@ pub struct ProvisioningParts {
 /// The endpoint for provisioning clients.
 pub struct Provisioning {
     pub(crate) site: Arc<Site>,
-    pub(crate) rules: watch::Receiver<Arc<IdentityRules>>,
+    pub(crate) rules: IdentityRules,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) turns: Arc<Semaphore>,
 }

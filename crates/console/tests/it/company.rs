@@ -17,7 +17,6 @@ use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_store::{AuditFilter, User};
 use sekisho_web::{SiteParts, SiteSettings};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use crate::harness::{BASE, Site};
@@ -45,7 +44,7 @@ impl Company {
     pub(crate) async fn new() -> Self {
         let site = Site::new().await;
         let rule = IdentityRule::new(ISSUER, &["sub"], BTreeMap::new(), "externalId").unwrap();
-        let (_, rules) = watch::channel(Arc::new(BTreeMap::from([("corp".to_owned(), rule)])));
+        let rules = BTreeMap::from([("corp".to_owned(), rule)]);
         let (now, entropy) = (site.clock.now(), site.entropy.clone());
         let parts = SiteParts {
             store: site.store.clone(),
