@@ -39,7 +39,12 @@ pub(crate) async fn answer(issuer: &Issuer, visit: &Visit, form: Form) -> Result
         Err(error) => Err(error),
     };
     match client {
-        Ok(client) if is_assertion(issuer, &parameters) => id_jag::perform(issuer, visit, &client, &parameters).await,
+        Ok(client) if is_assertion(issuer, &parameters) => {
+            match id_jag::perform(issuer, visit, &client, &parameters).await {
+                Ok(issued) => Ok(issued),
+                Err(error) => Err(refuse(issuer, visit, Some(client.client().id.clone()), error).await),
+            }
+        }
         Ok(client) => match GrantRequest::read(&parameters) {
             Ok(request) => perform(issuer, visit, &client, &request).await,
             Err(error) => Err(refuse(issuer, visit, named, error).await),

@@ -101,7 +101,7 @@ fn what_is_said_to_be_absent_is_absent() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(checked > 25, "only {checked} rows were checked");
+    assert!(checked > 20, "only {checked} rows were checked");
 }
 
 #[test]

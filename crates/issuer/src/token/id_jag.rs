@@ -24,8 +24,8 @@ use sekisho_token::{IdJag, IdJagError, IdJagExpectation, PublicKeys, VerifyError
 use sekisho_web::Visit;
 use sekisho_web::parameters::Parameters;
 
-use super::issue::{Basis, mint};
-use super::{Issued, TokenError};
+use super::failure::TokenError;
+use super::issue::{Basis, Issued, mint};
 use crate::assertions::AssertionIssuer;
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::{Issuer, records};
@@ -61,25 +61,19 @@ struct Believed<'i> {
     scopes: ScopeSet,
 }
 
-/// Judges a request and does what follows from it. A refusal is on record.
+/// Judges a request and does what follows from it.
 pub(super) async fn perform(
     issuer: &Issuer,
     visit: &Visit,
     client: &AuthenticatedClient,
     parameters: &Parameters,
 ) -> Result<Issued, TokenError> {
-    let done = async {
-        let request = IdJagRequest::read(parameters)?;
-        let believed = believe(issuer, visit, client, &request).await?;
-        let mut tx = issuer.site.store.begin().await?;
-        let issued = issue(issuer, &mut tx, visit, client, &believed).await?;
-        tx.commit().await?;
-        Ok(issued)
-    };
-    match done.await {
-        Ok(issued) => Ok(issued),
-        Err(error) => Err(super::refuse(issuer, visit, Some(client.client().id.clone()), error).await),
-    }
+    let request = IdJagRequest::read(parameters)?;
+    let believed = believe(issuer, visit, client, &request).await?;
+    let mut tx = issuer.site.store.begin().await?;
+    let issued = issue(issuer, &mut tx, visit, client, &believed).await?;
+    tx.commit().await?;
+    Ok(issued)
 }
 
 /// Everything that costs no writing: the signature, the claims, the server, the scopes.
