@@ -565,7 +565,7 @@ async fn answer(tx: &mut Tx, by: &Performer<'_>, question: Command) -> Result<Ou
         }
         Command::BaseUrlShow => Outcome::BaseUrl { url: settings::base_url(tx).await? },
         Command::ClientList => Outcome::Clients { clients: question::clients(tx).await? },
-        Command::GrantList { user } => Outcome::Grants { grants: question::grants(tx, user.as_deref()).await? },
+        Command::GrantList { user } => Outcome::Grants { grants: question::grants(tx, user.as_deref(), by.now).await? },
         Command::LoanList => Outcome::Loans { loans: question::loans(tx, by.now).await? },
         Command::RequestList => Outcome::AccessRequests { requests: question::access_requests(tx, by.now).await? },
         Command::ScimTokenList => Outcome::ScimTokens { tokens: token::list(tx).await? },

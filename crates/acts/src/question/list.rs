@@ -37,7 +37,7 @@ pub async fn clients(tx: &mut Tx) -> Result<Vec<ClientRow>, StoreError> {
 }
 
 /// Grants, newest first; of one user, if it is named.
-pub async fn grants(tx: &mut Tx, user: Option<&str>) -> Result<Vec<GrantRow>, ActError> {
+pub async fn grants(tx: &mut Tx, user: Option<&str>, now: Timestamp) -> Result<Vec<GrantRow>, ActError> {
     let names = Names::read(tx).await?;
     let subject = subject(tx, user).await?;
     let found = tx.grants().list(&GrantFilter { subject, ..GrantFilter::default() }).await?;
@@ -48,7 +48,9 @@ pub async fn grants(tx: &mut Tx, user: Option<&str>) -> Result<Vec<GrantRow>, Ac
         server: grant.server,
         scopes: grant.scopes.to_string(),
         created: grant.created_at,
+        ends: grant.expires_at,
         revoked: grant.revoked_at.is_some(),
+        ended: grant.revoked_at.is_some() || grant.expires_at.is_some_and(|end| end <= now),
     };
     Ok(found.into_iter().map(row).collect())
 }

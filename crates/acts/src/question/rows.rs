@@ -138,8 +138,12 @@ pub struct GrantRow {
     pub scopes: String,
     /// When.
     pub created: Timestamp,
-    /// Whether it has ended.
+    /// When it ends by itself; `None`: when somebody ends it.
+    pub ends: Option<Timestamp>,
+    /// Whether it was revoked.
     pub revoked: bool,
+    /// Whether it was revoked or its time is over.
+    pub ended: bool,
 }
 
 /// A record, listed.

@@ -30,7 +30,12 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
             let rows: Vec<Vec<String>> = grants
                 .into_iter()
                 .map(|grant| {
-                    let state = if grant.revoked { "revoked" } else { "alive" };
+                    let state = match (grant.revoked, grant.ended) {
+                        (true, _) => "revoked",
+                        (false, true) => "ended",
+                        (false, false) => "alive",
+                    };
+                    let ends = grant.ends.map_or_else(|| "–".to_owned(), |end| end.strftime("%F %R").to_string());
                     let since = grant.created.strftime("%F %R").to_string();
                     vec![
                         grant.id.to_string(),
@@ -38,12 +43,13 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
                         grant.server.to_string(),
                         state.to_owned(),
                         since,
+                        ends,
                         grant.scopes,
                         names.client(&grant.client),
                     ]
                 })
                 .collect();
-            print_table(&["GRANT", "USER", "SERVER", "STATE", "SINCE", "SCOPES", "CLIENT"], &rows);
+            print_table(&["GRANT", "USER", "SERVER", "STATE", "SINCE", "ENDS", "SCOPES", "CLIENT"], &rows);
         }
         other => return Err(unexpected(&other)),
     }

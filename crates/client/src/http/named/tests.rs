@@ -106,6 +106,7 @@ const GIVEN: &[(&str, usize, &str)] = &[
     ("client/src/mcp.rs", 2, "the server's URL, as a person typed it"),
     ("demo/src/attacks.rs", 4, "the demonstration's own servers"),
     ("demo/src/person.rs", 7, "a person in a browser, who follows every link"),
+    ("issuer/src/login/upstream/person.rs", 1, "where the kind of provider that is configured keeps group memberships"),
 ];
 /// The places that open connections.
 const OPENS: &[(&str, &str)] = &[
