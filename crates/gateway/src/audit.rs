@@ -52,6 +52,7 @@ pub(crate) enum JournalError {
     Store(#[from] StoreError),
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly every entry is a record, so a box would only add an allocation")]
 enum Entry {
     Flush(oneshot::Sender<()>),
     Record(Noted),

@@ -106,6 +106,7 @@ pub(crate) struct Parts {
 
 impl Instance {
     /// Builds an instance and connects its parts.
+    #[expect(clippy::too_many_lines, reason = "each part is built once, after what it needs")]
     pub(crate) async fn start(parts: Parts) -> Result<Arc<Self>, CommandError> {
         let Parts { data, lock, store, configuration, source, port } = parts;
         let (entropy, node): (Arc<dyn Entropy>, _) = (Arc::new(OsEntropy), data.node(&SystemClock)?);

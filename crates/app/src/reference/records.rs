@@ -14,7 +14,7 @@ fn items(source: &str, kind: &str, name: &str) -> Vec<(String, String)> {
     let at = source.find(&begin).map(|at| at + begin.len());
     let at = at.or_else(|| source.find(&format!("{name}! {{\n")).map(|at| at + name.len() + 4)).unwrap();
     let (mut found, mut said, mut depth) = (Vec::new(), Vec::new(), 1_i32);
-    for line in source[at..].lines() {
+    for line in source.split_at(at).1.lines() {
         let line = line.trim();
         if let (Some(words), 1) = (line.strip_prefix("///"), depth) {
             said.push(words.trim().to_owned());

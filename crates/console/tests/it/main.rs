@@ -1,6 +1,6 @@
 //! The console through its public face: its pages beside those of the issuer, a temporary store, a clock that is moved by hand.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on has failed")]
 
 #[allow(dead_code, reason = "the tests of the issuer use the rest of what both share")]
 #[path = "../../../issuer/tests/it/given.rs"]

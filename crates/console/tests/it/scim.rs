@@ -18,6 +18,7 @@ use crate::harness::BASE;
 /// The requests of Microsoft's tutorial for SCIM endpoints, in their order: look, create, change with `Replace` and dotted parts,
 /// deactivate with text, groups by path and by value.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one sequence of requests")]
 async fn the_requests_of_entra_id_are_answered() {
     let company = Company::new().await;
     let none = company.get("/Users?filter=userName+eq+%22ada%40example.com%22").await;
@@ -414,6 +415,7 @@ async fn a_provider_gives_nobody_more_than_a_group_of_its_own() {
 /// ATK-326: bodies, filters and lists that are nonsense, deep or too large are refused with the registered word, and nothing of them
 /// stays.
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of bad requests")]
 async fn nonsense_is_refused_and_leaves_nothing() {
     let company = Company::new().await;
     let id = company.provisioned("ada").await;

@@ -69,10 +69,7 @@ mod tests {
             ("8346109275", None),
         ];
         for (password, expected) in cases {
-            let found = match accept(password, password, "Alice") {
-                Ok(_) => None,
-                Err(problem) => Some(problem),
-            };
+            let found = accept(password, password, "Alice").err();
             assert_eq!(found, expected, "{password}");
         }
         let differ = accept("correct horse battery", "correct horse batterx", "alice");
