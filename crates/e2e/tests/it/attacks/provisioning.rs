@@ -164,7 +164,9 @@ async fn a_stranger_is_told_nothing_over_scim() {
 async fn a_provisioned_group_is_worth_what_the_rules_say_at_once() {
     let upstream = Upstream::start(Speaks::Modern).await.unwrap();
     let toml = format!(
-        "[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n",
+        "[servers.up]\nurl = \"{}\"\ntools = {{ look = \"read\", keep = \"write\", wipe = \"destructive\" }}\n\
+         [[login.provider]]\nname = \"corp\"\nissuer = \"https://login.example.com\"\nclient_id = \"a\"\n\
+         client_secret = \"a-secret-of-this-client\"\n",
         upstream.url()
     );
     let setup = Checkpoint::configured(&toml).owner(OWNER, PASSWORD);
