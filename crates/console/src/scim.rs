@@ -1,6 +1,6 @@
 //! SCIM 2.0 at `/scim/v2` (RFC 7643, RFC 7644): an identity provider says who its people are, in which groups, and who has left.
 //!
-//! It is an endpoint for programs: no cookie counts here, and no page leads here. A request comes in through [`entry::Call`], which
+//! It is an endpoint for programs: no cookie counts here, and no page leads here. A request comes in through `entry::Call`, which
 //! alone knows who provisions; each resource has its file, and what changes is an act of `sekisho_acts::scim`.
 //!
 //! What is true when an answer is sent: the change is in the store with its record. Grants, sessions and open streams of somebody
