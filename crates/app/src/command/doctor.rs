@@ -189,7 +189,7 @@ fn markdown(diagnosis: &Diagnosis) -> String {
     if let Some(issuer) = &diagnosis.issuer {
         let _ = writeln!(out, "Access to `{}` is granted by `{}`.\n", cell(&diagnosis.server), cell(issuer));
     }
-    out.push_str("| Row | Weight | Stands | Asks that | RecordingBrowser |\n|---|---|---|---|---|\n");
+    out.push_str("| Row | Weight | Stands | Asks that | Seen |\n|---|---|---|---|---|\n");
     let unseen = unseen(diagnosis);
     let seen = diagnosis.findings.iter().filter(|finding| !is_among(&unseen, finding));
     for Finding { row, standing, evidence } in seen {
