@@ -47,7 +47,7 @@ pub async fn replace_older(tx: &mut Tx, by: &Performer<'_>, new: GrantId) -> Res
             continue;
         }
         tx.loans().pass_on(old.id, new, by.now).await?;
-        if tx.grants().end_at(old.id, end, by.now).await? {
+        if tx.grants().end_at(old.id, end).await? {
             let detail = format!("replaced by `{new}`");
             by.record(tx, Act { detail, ..by.act_on(ActKind::GrantReplaced, &old) }).await?;
             count += 1;

@@ -205,6 +205,15 @@ macro_rules! revoke_where {
     };
 }
 
+/// Brings the end of a grant, and of everything derived from it, forward.
+const END_AT: &str = "WITH RECURSIVE lineage (id) AS (
+                 SELECT id FROM grants WHERE id = $2
+                 UNION SELECT child.id FROM grants child JOIN lineage ON child.parent = lineage.id
+             )
+             UPDATE grants SET expires_at = $1
+             WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND id IN (SELECT id FROM lineage)
+             RETURNING id";
+
 /// Grants. See [`Tx::grants`].
 pub struct Grants<'a> {
     pub(crate) tx: &'a mut Tx,
@@ -366,16 +375,22 @@ impl Grants<'_> {
         Ok(())
     }
 
-    /// Makes a living grant end at `end`, unless it ends sooner. `true` if it was alive and would have ended later.
-    pub async fn end_at(&mut self, id: GrantId, end: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
-        self.tx
-            .execute_one(
-                "UPDATE grants SET expires_at = $2
-                 WHERE id = $1 AND revoked_at IS NULL
-                     AND (expires_at IS NULL OR (expires_at > $2 AND expires_at > $3))",
-                values![id, end, now],
-            )
-            .await
+    /// Makes a living grant, and everything derived from it, end at `end`; what ends sooner is left as it is. Returns
+    /// `true` if the grant itself would have ended later.
+    pub async fn end_at(&mut self, id: GrantId, end: Timestamp) -> Result<bool, StoreError> {
+        let mut ends = Vec::new();
+        loop {
+            let rows = self.tx.fetch_all(END_AT, values![end, id]).await?;
+            if rows.is_empty() {
+                return Ok(ends.contains(&id));
+            }
+            for row in rows {
+                let id: GrantId = row.parse("id")?;
+                // Gateways remember when a grant ends, and read it again when it has changed.
+                self.tx.changed(ChangeKind::Grant, id);
+                ends.push(id);
+            }
+        }
     }
 
     /// Ends a grant and everything derived from it, with their tasks and what was lent. `true` if it was alive.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use sekisho_protocol::caller::{ActorPath, Subject};
-use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp};
+use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{ClientId, GrantId, UserId};
 use sekisho_protocol::registration::{Client, ClientAuthentication, ClientOrigin};
 use sekisho_protocol::scope::ScopeSet;
@@ -215,4 +215,18 @@ async fn what_was_known_before_the_store_went_away_is_not_known_after() {
     let unknown = world.grants.still_stands(world.grant, &after, world.now).await;
     assert!(matches!(unknown, Err(AuthenticateError::Unavailable(_))), "{unknown:?}");
     assert!(!world.lives(world.grant).await);
+}
+
+/// A grant that was replaced is honoured until its new end and not after, once the feed has told of it.
+#[tokio::test]
+async fn an_end_that_is_brought_forward_holds_after_the_change() {
+    let world = World::new().await;
+    let (soon, then) = (after(world.now, 59), after(world.now, 60));
+    assert!(world.snapshot().await.honours(0, then));
+    let mut tx = world.store.begin().await.unwrap();
+    assert!(tx.grants().end_at(world.grant, then).await.unwrap());
+    tx.commit().await.unwrap();
+    world.grants.forget(world.grant);
+    let snapshot = world.snapshot().await;
+    assert!(snapshot.honours(0, soon) && !snapshot.honours(0, then));
 }

@@ -4,7 +4,7 @@ use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_store::{ChangeKind, Consent, FeedEvent, GrantFilter, NewGrant, StoreError, Tx};
 
-use crate::harness::{World, next, on_both};
+use crate::harness::{World, announced, next, on_both};
 use crate::things::{digest, keep, scopes, server};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,6 +159,40 @@ async fn revoking_a_grant_ends_everything_derived_from_it_and_says_so() {
         assert_eq!(ended(&mut tx, &all).await, [root.id, child.id, grandchild.id, beside.id]);
         assert_eq!(tx.grants().find(child.id).await.unwrap().unwrap().revoked_at, Some(world.at(1)));
         assert!(!tx.grants().revoke(world.grant_id(), "test", world.at(3)).await.unwrap());
+    })
+    .await;
+}
+
+/// A grant that is replaced ends at a given time with everything derived from it, and gateways are told, because they
+/// remember when a grant ends. What ends sooner stays as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_is_brought_forward_for_everything_derived_and_announced() {
+    on_both(async |world| {
+        let [root, child, grandchild, beside, other] = family(&world).await;
+        let told = announced(&world, async |tx| {
+            assert!(tx.grants().end_at(child.id, world.at(30)).await.unwrap());
+            assert!(tx.grants().end_at(root.id, world.at(60)).await.unwrap());
+            assert!(!tx.grants().end_at(root.id, world.at(60)).await.unwrap(), "it ends then already");
+            assert!(!tx.grants().end_at(root.id, world.at(90)).await.unwrap(), "an end is never put off");
+        })
+        .await;
+        let mut ends = Vec::new();
+        for grant in [&root, &child, &grandchild, &beside, &other] {
+            ends.push(world.begin().await.grants().find(grant.id).await.unwrap().unwrap().expires_at);
+        }
+        let (early, late) = (Some(world.at(30)), Some(world.at(60)));
+        assert_eq!(ends, [late, early, early, late, other.expires_at]);
+        let mut told: Vec<_> =
+            told.into_iter().filter(|(kind, _)| *kind == ChangeKind::Grant).map(|(_, id)| id).collect();
+        told.sort_unstable();
+        let mut expected = [&root, &child, &grandchild, &beside].map(|grant| grant.id.to_string());
+        expected.sort_unstable();
+        assert_eq!(told, expected);
+        let gone = world.derived(&other);
+        keep(&world.store, &[&gone]).await;
+        let mut tx = world.begin().await;
+        assert!(tx.grants().revoke(gone.id, "test", world.at(1)).await.unwrap());
+        assert!(!tx.grants().end_at(gone.id, world.at(30)).await.unwrap(), "it has been revoked");
     })
     .await;
 }

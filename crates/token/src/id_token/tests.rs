@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{IdToken, IdTokenError, IdTokenExpectation, verify_id_token};
 use crate::foreign::fixture::{CLIENT, ISSUER, NOW, key, keys, now, token, with};
+use crate::public_keys::PublicKeys;
 use crate::verify::VerifyError;
 
 const NONCE: &str = "the nonce of this sign-in";
@@ -25,7 +26,17 @@ fn verify(
     claims: &Value,
     change: impl for<'a> Fn(IdTokenExpectation<'a>) -> IdTokenExpectation<'a>,
 ) -> Result<IdToken, IdTokenError> {
-    let (key, client, access) = (key(1), ClientId::parse(CLIENT).unwrap(), AccessToken::from_outside(ACCESS));
+    let key = key(1);
+    verify_text(&keys(&key), &token(&key, Some("JWT"), claims), change)
+}
+
+/// Verifies this token with these keys, with a changed expectation.
+fn verify_text(
+    keys: &PublicKeys,
+    text: &str,
+    change: impl for<'a> Fn(IdTokenExpectation<'a>) -> IdTokenExpectation<'a>,
+) -> Result<IdToken, IdTokenError> {
+    let (client, access) = (ClientId::parse(CLIENT).unwrap(), AccessToken::from_outside(ACCESS));
     let expect = IdTokenExpectation {
         issuer: ISSUER,
         client: &client,
@@ -37,7 +48,7 @@ fn verify(
         acr_required: &[],
         now: now(),
     };
-    verify_id_token(&keys(&key), &token(&key, Some("JWT"), claims), &change(expect))
+    verify_id_token(keys, text, &change(expect))
 }
 
 /// The result of changing one claim; `null` removes the claim.
@@ -194,24 +205,13 @@ fn a_subject_has_1_to_255_ascii_characters() {
 fn another_kind_of_token_is_no_id_token() {
     let events = json!({ "http://schemas.openid.net/event/backchannel-logout": {} });
     assert_eq!(changed("events", events), Err(VerifyError::Type.into()));
-    let (key, client, access) = (key(1), ClientId::parse(CLIENT).unwrap(), AccessToken::from_outside(ACCESS));
-    let expect = IdTokenExpectation {
-        issuer: ISSUER,
-        client: &client,
-        other_audiences: &[],
-        algorithm: SigningAlgorithm::Es256,
-        nonce: NONCE,
-        access_token: &access,
-        max_age_seconds: None,
-        acr_required: &[],
-        now: now(),
-    };
+    let key = key(1);
     for typ in ["at+jwt", "logout+jwt", "oauth-id-jag+jwt", "dpop+jwt"] {
-        let found = verify_id_token(&keys(&key), &token(&key, Some(typ), &good()), &expect);
+        let found = verify_text(&keys(&key), &token(&key, Some(typ), &good()), |expect| expect);
         assert_eq!(found, Err(VerifyError::Type.into()), "{typ}");
     }
     // Only for a missing key is it worth fetching the keys again.
     let other = crate::foreign::fixture::key(2);
-    let unknown = verify_id_token(&keys(&other), &token(&key, None, &good()), &expect).unwrap_err();
+    let unknown = verify_text(&keys(&other), &token(&key, None, &good()), |expect| expect).unwrap_err();
     assert!(unknown.lacks_key() && !IdTokenError::Nonce.lacks_key());
 }
