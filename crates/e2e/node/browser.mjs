@@ -54,10 +54,19 @@ export function person(values = {}) {
   };
 }
 
+/**
+ * Waits until the page has put the focus where it wants it. Chromium does that when it first draws the page, and writes
+ * a warning to its console if a field was filled before.
+ */
+async function ownFocus(page) {
+  if ((await page.locator('[autofocus]').count()) > 0) await page.locator('[autofocus]:focus').waitFor({ state: 'attached' });
+}
+
 /** Fills the page's sign-in form, or the form that sets a password, and sends it; false when there is none. */
 export async function signIn(page, who) {
   const passwords = page.locator('input[type=password]');
   if ((await passwords.count()) === 0) return false;
+  await ownFocus(page);
   const user = page.locator('input[name=username]');
   if ((await user.count()) > 0 && (await user.isEditable())) await user.fill(who.user ?? '');
   for (const field of await passwords.all()) await field.fill(who.password ?? '');
