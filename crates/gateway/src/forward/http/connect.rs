@@ -27,8 +27,9 @@ pub(super) type UpstreamClient = Client<TimedConnector, Full<Bytes>>;
 
 /// How long a connection may be idle before it is closed.
 const POOL_IDLE: Duration = Duration::from_secs(60);
-/// The most idle connections that are kept.
-const POOL_IDLE_MAX: usize = 32;
+/// The most idle connections that are kept. The pool keeps as many as were in use within the last [`POOL_IDLE`], so this
+/// is a bound for bursts only. With a smaller one, more callers than that would open and close a connection per call.
+const POOL_IDLE_MAX: usize = 1024;
 
 /// Builds the client. `uri` is the parsed URL of `settings`.
 pub(super) fn client(settings: &HttpSettings, uri: &Uri) -> Result<UpstreamClient, ForwardError> {

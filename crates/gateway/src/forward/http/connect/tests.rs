@@ -1,15 +1,19 @@
-//! A real TLS server with a certificate that is trusted only by configuration.
+//! Connections to real servers: one with a certificate that is trusted only by configuration, and one that counts its
+//! connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::super::fixture::{MODERN, call, json_of, name};
@@ -45,12 +49,7 @@ async fn tls_server() -> (SocketAddr, String) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"}}") {
-                let mut chunk = [0; 4096];
-                let length = stream.read(&mut chunk).await.unwrap();
-                seen.extend_from_slice(&chunk[..length]);
-            }
+            read_call(&mut stream).await;
             let body = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
             let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
@@ -59,6 +58,67 @@ async fn tls_server() -> (SocketAddr, String) {
         }
     });
     (address, authority.pem())
+}
+
+/// Reads one call to its end. Returns `false` at the end of the connection.
+async fn read_call(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"}}") {
+        let mut chunk = [0; 4096];
+        let Ok(length @ 1..) = stream.read(&mut chunk).await else { return false };
+        seen.extend_from_slice(&chunk[..length]);
+    }
+    true
+}
+
+/// A server that answers only once as many calls wait as the barrier holds, and keeps its connections open. Counts the
+/// connections that it accepted.
+async fn crowded_server(crowd: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    async fn serve(mut stream: TcpStream, barrier: Arc<Barrier>) {
+        while read_call(&mut stream).await {
+            barrier.wait().await;
+            let body = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+            let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&accepted);
+    let barrier = Arc::new(Barrier::new(crowd));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(serve(stream, Arc::clone(&barrier)));
+        }
+    });
+    (address, accepted)
+}
+
+/// As many connections are kept as were in use at once, so a steady number of callers opens hardly any new ones.
+#[tokio::test]
+async fn the_pool_keeps_a_connection_for_each_caller_of_a_crowd() {
+    const CROWD: usize = 128;
+    let (address, accepted) = crowded_server(CROWD).await;
+    let settings = HttpSettings::new(format!("http://{address}/mcp"));
+    let name = UpstreamName::behind(&name());
+    let upstream = Arc::new(HttpUpstream::new(ForwardLimits::default(), name, &settings, Ok(Credential::None)));
+    for _ in 0..3 {
+        let mut calls = JoinSet::new();
+        for _ in 0..CROWD {
+            let upstream = Arc::clone(&upstream);
+            calls.spawn(async move { upstream.send(call("a", MODERN, "x", json!({}))).await.map(json_of) });
+        }
+        while let Some(answered) = calls.join_next().await {
+            assert_eq!(answered.unwrap().unwrap()["id"], 1);
+        }
+    }
+    // A call may open a connection although one is about to be free again, so it is a few more than the crowd. With a
+    // pool of 32, each later round would open 96.
+    let accepted = accepted.load(Ordering::SeqCst);
+    assert!((CROWD..CROWD + CROWD / 2).contains(&accepted), "{accepted} connections for {CROWD} callers at a time");
 }
 
 /// A company's own authority is trusted only if it is configured, and only for the names in the certificates it signed.
