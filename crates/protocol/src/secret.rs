@@ -172,7 +172,7 @@ secret!(
 
 #[cfg(test)]
 mod tests {
-    use super::{AuthorizationCode, RefreshToken};
+    use super::{AuthorizationCode, ClientSecret, RefreshToken};
     use crate::env::SeededEntropy;
 
     /// RS-38, ATK-58: printing a secret for debugging shows its name only.
@@ -180,6 +180,15 @@ mod tests {
     fn debug_shows_no_secret() {
         let token = RefreshToken::generate(&SeededEntropy::default());
         assert_eq!(format!("{token:?}"), "RefreshToken(…)");
+    }
+
+    /// RFC 6749 §2.3.1 form-encodes a secret before it stands in a header. Some clients do not, such as npm
+    /// `@modelcontextprotocol/client` 2.4.0 and PyPI `authlib` 1.9.10. With these characters both ways are the same.
+    #[test]
+    fn a_client_secret_needs_no_encoding() {
+        let secret = ClientSecret::generate(&SeededEntropy::default());
+        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        assert!(secret.expose().bytes().all(unreserved), "{}", secret.expose());
     }
 
     /// ATK-57: no other spelling of an opaque token is read.
