@@ -35,6 +35,8 @@ struct HomePage {
     servers: Vec<ProtectedLine>,
     /// How many tools wait for an owner at which server.
     held: Vec<HeldLine>,
+    /// Whether the person may decide about the tools of servers.
+    administers: bool,
     /// Whether the records are there to be read.
     audits: bool,
 }
@@ -85,6 +87,7 @@ fn signed_out(console: &Console, visit: &Visit, path: &str) -> HomePage {
         end_all_csrf: String::new(),
         servers: Vec::new(),
         held: Vec::new(),
+        administers: false,
         audits: false,
     }
 }
@@ -110,7 +113,8 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
     let waiting = waiting_lines(console, &mut tx, visit, &session).await?;
     let asked = access::asked_lines(console, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(console, &mut tx, visit, &session).await?;
-    let held = if session.user.role.administers() { tx.catalogue().held_counts().await? } else { Vec::new() };
+    let administers = session.user.role.administers();
+    let held = if administers { tx.catalogue().held_counts().await? } else { Vec::new() };
     let servers = Arc::clone(&console.site.servers.borrow());
     let line = |card: &sekisho_protocol::server::ServerCard| ProtectedLine {
         name: card.name.to_string(),
@@ -128,7 +132,7 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
     let audits = session.user.role.audits();
     let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
     let chrome = Chrome::new(&console.site, visit).with(visit, &session, None);
-    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, audits })
+    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, administers, audits })
 }
 
 async fn waiting_lines(

@@ -150,15 +150,15 @@ async fn records_page(console: &Console, visit: &Visit, query: &str) -> Result<O
     }
     let mut before = parameters.one("before").map(str::parse).transpose().map_err(|_| PageError::NotThere)?;
     let search = Search::read(&parameters)?;
-    let (mut people, mut clients) = (People::default(), Names::default());
+    let mut names = Names::default();
     let (mut lines, mut older) = (Vec::new(), None);
     for _ in 0..if search.is_all() { 1 } else { SCANNED_PAGES_MAX } {
         let (exchanges, is_full) = page_before(&mut tx, before, search.from(visit.now)).await?;
-        before = exchanges.last().map(|(request, _)| *request).filter(|_| is_full);
+        before = exchanges.last().map(|exchange| exchange.request).filter(|_| is_full);
         older = before;
-        for (request, records) in exchanges {
-            if search.is_all() || search.fits(&mut tx, (&mut people, &mut clients), &records).await? {
-                lines.push(line((console, visit.language), &mut tx, &mut people, (request, records)).await?);
+        for exchange in exchanges {
+            if search.is_all() || search.fits(&mut tx, &mut names, &exchange.records).await? {
+                lines.push(line(console, visit.language, &mut tx, &mut names.people, &exchange).await?);
             }
         }
         if before.is_none() || lines.len() * 2 >= PAGE_MAX as usize {
@@ -179,21 +179,27 @@ async fn records_page(console: &Console, visit: &Visit, query: &str) -> Result<O
     Ok(Some(RecordsPage { chrome, lines, search, servers, older }))
 }
 
+/// The records of one request, the newest first.
+struct Exchange {
+    request: RequestId,
+    records: Vec<Record>,
+}
+
 /// The exchanges of one page, the newest first, each whole; and whether there may be older ones.
 async fn page_before(
     tx: &mut Tx,
     before: Option<RequestId>,
     since: Option<Timestamp>,
-) -> Result<(Vec<(RequestId, Vec<Record>)>, bool), StoreError> {
+) -> Result<(Vec<Exchange>, bool), StoreError> {
     let filter =
         AuditFilter { before, since, order: AuditOrder::NewestFirst, limit: PAGE_MAX, ..AuditFilter::default() };
     let found = tx.audit().list(&filter).await?;
     let is_full = found.len() >= PAGE_MAX as usize;
-    let mut exchanges: Vec<(RequestId, Vec<Record>)> = Vec::new();
+    let mut exchanges: Vec<Exchange> = Vec::new();
     for stored in found {
         match exchanges.last_mut() {
-            Some((request, records)) if *request == stored.record.request => records.push(stored.record),
-            _ => exchanges.push((stored.record.request, vec![stored.record])),
+            Some(last) if last.request == stored.record.request => last.records.push(stored.record),
+            _ => exchanges.push(Exchange { request: stored.record.request, records: vec![stored.record] }),
         }
     }
     // The last one may go on beyond the page: the next page begins with it.
@@ -205,10 +211,11 @@ async fn page_before(
 
 /// An exchange in one line: what it was about comes from its oldest record, what came of it from its newest.
 async fn line(
-    (console, language): (&Console, Language),
+    console: &Console,
+    language: Language,
     tx: &mut Tx,
     people: &mut People,
-    (request, records): (RequestId, Vec<Record>),
+    Exchange { request, records }: &Exchange,
 ) -> Result<ExchangeLine, StoreError> {
     let at = records.last().map(|record| shown::moment(record.at)).unwrap_or_default();
     let mut told: Vec<What> = Vec::new();

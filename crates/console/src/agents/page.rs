@@ -18,6 +18,7 @@ use super::found::{about_begin, find};
 use super::list::scope_lines;
 use super::task_form::TaskForm;
 use crate::Console;
+use crate::form_page::Filled;
 use crate::offer::{self, OfferLine};
 use crate::task_line::{Ends, TaskLine};
 
@@ -60,14 +61,14 @@ struct BeginForm {
     problem: Option<Sentence>,
 }
 
-/// The page of a grant, for the person who gave it. `problem`: what is wrong with the form that was sent.
+/// The page of a grant, for the person who gave it.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    draft: &TaskForm,
-    problem: Option<Sentence>,
+    filled: &Filled<TaskForm>,
 ) -> Result<AgentPage, PageError> {
+    let (draft, problem) = (&filled.form, filled.problem);
     let id: GrantId = id.parse().map_err(|_| PageError::NotThere)?;
     let mut tx = console.site.store.read().await?;
     let (grant, session) = find(&mut tx, visit, id).await?;
