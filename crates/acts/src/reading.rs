@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sekisho_policy::grant::grantable;
 use sekisho_policy::lending::{self, Hindrance, WantedTool};
-use sekisho_policy::model::{Authority, ToolState, Trust};
+use sekisho_policy::model::{Authority, Party, ToolState, Trust};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Subject;
@@ -89,7 +89,7 @@ pub async fn offered_tools(
     now: Timestamp,
 ) -> Result<Vec<Tool>, StoreError> {
     let known = tools(tx, servers.find(&grant.server).map(|card| &card.classes), &grant.server).await?;
-    let most = grantable(rights, (&grant.subject, &grant.client), &grant.server, &known, now);
+    let most = grantable(rights, Party { subject: &grant.subject, client: &grant.client }, &grant.server, &known, now);
     Ok(known.into_iter().filter(|tool| most.contains(&Scope::tool(&tool.name))).collect())
 }
 
@@ -134,5 +134,5 @@ pub async fn hindrance(
     let held = known.as_ref().is_some_and(Tool::is_held);
     let class = configured.or(known.and_then(|tool| tool.class));
     let wanted = WantedTool { server, name: tool, class, held };
-    Ok(lending::hindrance(rights, (subject, client), wanted, now))
+    Ok(lending::hindrance(rights, Party { subject, client }, wanted, now))
 }

@@ -335,7 +335,11 @@ impl What {
 
     fn of(language: Language, event: &Event) -> Self {
         match event {
-            Event::Act(act) => Self::new(language.say(words::act(act.act)), &act.detail, act.act.is_refusal()),
+            Event::Act(act) => {
+                // The marks around names are for the command line.
+                let detail = act.detail.replace('`', "");
+                Self::new(language.say(words::act(act.act)), &detail, act.act.is_refusal())
+            }
             Event::Decision(decision) => {
                 let set = decision.set.map(|set| format!(" ({})", language.say(words::set(set)))).unwrap_or_default();
                 let verdict = format!("{}{set}", language.say(words::verdict(decision.verdict)));
@@ -352,10 +356,20 @@ impl What {
                 };
                 Self::new("", language.say(words::outcome(outcome.result)), bad)
             }
-            Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),
-            Event::Child { act, detail, .. } => Self::new(act, detail, false),
-            Event::ClockSet { from, to } => Self::new("clock_set", &format!("{from} → {to}"), true),
-            Event::Refusals(refused) => Self::new(&refused.what, &format!("× {}", refused.count), true),
+            Event::Rejection(rejection) => {
+                let word = format!("{} · {}", rejection.reason, rejection.status);
+                Self::new(language.say(Sentence::EventRejection), &word, true)
+            }
+            Event::Child { act, detail, .. } => {
+                Self::new(language.say(Sentence::EventChild), &format!("{act} · {detail}"), false)
+            }
+            Event::ClockSet { from, to } => {
+                Self::new(language.say(Sentence::EventClockSet), &format!("{from} → {to}"), true)
+            }
+            Event::Refusals(refused) => {
+                let word = format!("{} × {}", refused.what, refused.count);
+                Self::new(language.say(Sentence::EventRefusals), &word, true)
+            }
         }
     }
 }

@@ -31,7 +31,7 @@ use crate::catalogue::Snapshot;
 use crate::era::stateless::Declared;
 use crate::own;
 use crate::revision::{FarRevision, NearRevision};
-use crate::rounds;
+use crate::rounds::States;
 use crate::route::Routed;
 use crate::session::{Owner, Session};
 use crate::shares::Holder;
@@ -359,7 +359,7 @@ impl Filter {
         let missing = asked.filter(|kind| !result.lists.contains(kind));
         for kind in result.lists.iter().copied().chain(missing) {
             let whole = edited.as_deref().unwrap_or(data);
-            let trimming = self.trimmed((kind, asked == Some(kind)), result, whole);
+            let trimming = self.trimmed(kind, asked == Some(kind), result, whole);
             edited = Some(Box::pin(trimming).await.map_err(|_| BROKEN)?);
         }
         // A filtered result is for one caller, and no shared cache may hand it to another (PX-23, ATK-74).
@@ -391,9 +391,9 @@ impl Filter {
         if !row.may_ask || !goes_on {
             return Ok(None);
         }
-        let call = (approval_key(self.caller.principal(), &self.call), self.paid_by.filter(|_| asks));
-        let wrapping = rounds::wrap(&self.gateway, &self.caller, &self.routed, call, state);
-        match Box::pin(wrapping).await {
+        let states = States::of(&self.gateway, &self.caller, &self.routed);
+        let (call, paid_by) = (approval_key(self.caller.principal(), &self.call), self.paid_by.filter(|_| asks));
+        match Box::pin(states.wrap(call, paid_by, state)).await {
             Ok(None) => Ok(None),
             Ok(Some(state)) => {
                 splice::set_result(data, "requestState", &state).map(Some).map_err(|_| Judged::Broken(UNREADABLE))
@@ -427,7 +427,8 @@ impl Filter {
     /// form, the upstream's tools are listed again first.
     async fn trimmed(
         &self,
-        (kind, was_asked): (ListKind, bool),
+        kind: ListKind,
+        was_asked: bool,
         result: &ResultView<'_>,
         data: &[u8],
     ) -> Result<Vec<u8>, SpliceError> {

@@ -4,9 +4,10 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sekisho_protocol::caller::{Principal, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::uri::ResourceUri;
 
@@ -53,6 +54,26 @@ impl Call {
             source: None,
         }
     }
+}
+
+/// A call, with who makes it and on which authority.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// Who makes it.
+    pub principal: Principal<'a>,
+    /// The tasks that hold the caller, and how far its path is trusted.
+    pub authority: &'a Authority,
+    /// The call.
+    pub call: &'a Call,
+}
+
+/// A subject, and the client through which it acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Party<'a> {
+    /// The subject.
+    pub subject: &'a Subject,
+    /// The client.
+    pub client: &'a ClientId,
 }
 
 /// What a call touches, with what the catalogue knows of it.

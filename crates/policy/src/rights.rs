@@ -31,7 +31,7 @@ use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
-use crate::model::{Authority, Call, Target, ToolState, Trust};
+use crate::model::{Authority, Call, Case, Target, ToolState, Trust};
 use crate::schema::Violation;
 use crate::task::WhichArguments;
 use arguments::Arguments;
@@ -181,7 +181,7 @@ impl Rights {
         let lent = self.lent.to(principal, authority, call, asked, now);
         if !lent.is_empty() {
             let slice = self.slice(principal.subject, &call.server).with(&lent, &self.lent.template, &self.terms);
-            return Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
+            return Arc::new(self.evaluate(Case { principal, authority, call }, &slice, asked, now));
         }
         let slice = self.slice(principal.subject, &call.server);
         // Only lasting answers are kept, so one that is found here is still right.
@@ -189,7 +189,7 @@ impl Rights {
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
-        let answer = Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
+        let answer = Arc::new(self.evaluate(Case { principal, authority, call }, &slice, asked, now));
         if slice.asked(asked).1.is_lasting() {
             self.answers.insert(key, Arc::clone(&answer));
         }
@@ -198,7 +198,7 @@ impl Rights {
 
     fn evaluate(
         &self,
-        (principal, authority, call): (Principal<'_>, &Authority, &Call),
+        Case { principal, authority, call }: Case<'_>,
         slice: &Slice,
         asked: WhichArguments,
         now: Timestamp,

@@ -72,7 +72,7 @@ sentences! {
         "取り消せない操作：削除・送信・公開などと、それより軽い操作をすべて行う";
     ScopeTool: "Use the tool {}", "ツール {} を使う";
     ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
-    StayTitle: "For how long", "期間";
+    StayTitle: "When you are away", "離れている間";
     StayNote: "Without this it ends when you sign out here, and after {} hours at the latest.",
         "選ばない場合は、ここでログアウトしたとき、または遅くとも {} 時間後に終了します。";
     ScopeOther: "Use the permission {}", "権限 {} を使う";
@@ -214,6 +214,10 @@ sentences! {
     VerdictDeny: "deny", "拒否";
     VerdictPermit: "permit", "許可";
     VerdictStepUp: "step_up", "追加の許可が必要";
+    EventChild: "child", "プログラムの開始と終了";
+    EventClockSet: "clock_set", "時計の変更";
+    EventRefusals: "refusals", "まとめて記録した拒否";
+    EventRejection: "rejection", "要求の拒否";
     OutcomeAnswered: "answered", "応答あり";
     OutcomeCancelled: "cancelled", "中断";
     OutcomeError: "error", "エラー応答";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_policy::advise::{Advice, BeyondLoans, Observations, ObservedCall, ObservedGrant, advise as advise_on};
-use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
+use sekisho_policy::model::{Authority, Call, Case, Target, ToolState, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
@@ -195,7 +195,8 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
         let target = Target::Tool { name: tool.clone(), standing };
         let schema = known.schema(&mut tx, &decision.server, &tool).await?;
         let call = Call { arguments, schema, ..Call::bare(decision.server.clone(), "tools/call", target) };
-        let becomes = judge_again(rights, (principal(&decision), &authority), (&call, kept), before(&decision), at);
+        let case = Case { principal: principal(&decision), authority: &authority, call: &call };
+        let becomes = judge_again(rights, case, kept, before(&decision), at);
         match becomes {
             Replayed::Same => {}
             Replayed::Undecidable => report.undecidable += 1,

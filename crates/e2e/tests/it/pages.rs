@@ -271,7 +271,8 @@ async fn what_narrows_a_grant_can_be_read_by_everybody() {
         let text = seen["text"].as_str().unwrap();
         assert!(text.contains("look around once") && text.contains("keep"), "{text}");
         // One tool of the server has no class.
-        let left_out = if view.contains(&"ja") { "働きが未分類のツール：1 件" } else { "Tools without a class: 1" };
+        let left_out =
+            if view.contains(&"ja") { "働きが未分類のツール：1 件" } else { "Tools without a class: 1" };
         assert!(text.contains(left_out), "{text}");
     }
 }
@@ -288,7 +289,11 @@ async fn the_first_consent_without_tools_can_be_read_by_everybody() {
         let options = ["--user", OWNER, "--password", PASSWORD, "--unfold"];
         let seen = look("first-consent-unknown", &url, &options, view, GRANT).await;
         let text = seen["text"].as_str().unwrap();
-        let words = if view.contains(&"ja") { "ツールはまだ分からない" } else { "No tools of this server are known yet" };
+        let words = if view.contains(&"ja") {
+            "ツールはまだ分からない"
+        } else {
+            "No tools of this server are known yet"
+        };
         assert!(text.contains(words) && text.contains("mcp:destructive"), "{text}");
     }
 }

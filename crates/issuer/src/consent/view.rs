@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use sekisho_picture::sets::{Captions, Member, SetsFigure, SvgUse};
 use sekisho_policy::grant::{grantable, grantable_of};
+use sekisho_policy::model::Party;
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
@@ -73,8 +74,9 @@ pub(crate) async fn offer(
     let classes = servers.find(&request.server.name).map(|card| &card.classes);
     let known = reading::tools(tx, classes, &request.server.name).await?;
     let is_unknown = known.is_empty() && tx.catalogue().list(&request.server.name).await?.is_empty();
-    let who = (&Subject::User(session.user.id), &request.pending.client);
-    let most = grantable(&rights, who, &request.server.name, &known, now);
+    let subject = Subject::User(session.user.id);
+    let party = Party { subject: &subject, client: &request.pending.client };
+    let most = grantable(&rights, party, &request.server.name, &known, now);
     // `offline_access` is about how long, not about what: it has a box of its own.
     let wish = request.pending.scopes.without(&Scope::offline_access());
     let scopes = grantable_of(&wish, &most);
