@@ -34,7 +34,7 @@ use crate::forward::Outgoing;
 use crate::memory::Room;
 use crate::own;
 use crate::revision::{FarRevision, NearRevision};
-use crate::rounds::{Brought, States};
+use crate::rounds::{self, Brought};
 use crate::route::{KeepArguments, Routed};
 use crate::session::{OpenRequest, Owner, Session};
 
@@ -180,7 +180,7 @@ async fn of_message(
     if digests {
         call.arguments_digest = Some(canonical::digest_of_text(call.arguments.as_deref()));
     }
-    let asks = |params| States::of(gateway, caller, routed).read(body, params, approval_key(caller.principal(), &call));
+    let asks = |params| rounds::read(gateway, caller, routed, (body, params), approval_key(caller.principal(), &call));
     let (brought, without) = match message.params().filter(|params| params.request_state.is_some()) {
         None => (None, None),
         // An upstream may read a state anywhere in a message, so no state that is not ours goes on.

@@ -31,7 +31,7 @@ use crate::catalogue::Snapshot;
 use crate::era::stateless::Declared;
 use crate::own;
 use crate::revision::{FarRevision, NearRevision};
-use crate::rounds::States;
+use crate::rounds;
 use crate::route::Routed;
 use crate::session::{Owner, Session};
 use crate::shares::Holder;
@@ -391,9 +391,9 @@ impl Filter {
         if !row.may_ask || !goes_on {
             return Ok(None);
         }
-        let states = States::of(&self.gateway, &self.caller, &self.routed);
-        let (call, paid_by) = (approval_key(self.caller.principal(), &self.call), self.paid_by.filter(|_| asks));
-        match Box::pin(states.wrap(call, paid_by, state)).await {
+        let call = (approval_key(self.caller.principal(), &self.call), self.paid_by.filter(|_| asks));
+        let wrapping = rounds::wrap(&self.gateway, &self.caller, &self.routed, call, state);
+        match Box::pin(wrapping).await {
             Ok(None) => Ok(None),
             Ok(Some(state)) => {
                 splice::set_result(data, "requestState", &state).map(Some).map_err(|_| Judged::Broken(UNREADABLE))

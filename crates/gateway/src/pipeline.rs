@@ -39,7 +39,7 @@ use crate::listen;
 use crate::memory::instead_of;
 use crate::profiles;
 use crate::refusal::RefusalWord;
-use crate::rounds::{self, Brought, States};
+use crate::rounds::{self, Brought};
 use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
 use crate::watchdog::{End, Span};
@@ -265,7 +265,7 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest
                     Some(Brought::Round(_)) | None => 0,
                 };
                 if before < rounds::QUESTIONS_MAX
-                    && let Ok(state) = States::of(gateway, caller, routed).asked(call, approval, before + 1)
+                    && let Ok(state) = rounds::asked(gateway, caller, routed, (call, approval), before + 1)
                 {
                     return Told::InputRequired(state);
                 }

@@ -73,104 +73,100 @@ pub(crate) enum Brought {
     Round(Digest),
 }
 
-/// Seals and opens the states of one caller at one server.
-pub(crate) struct States<'a> {
-    gateway: &'a Gateway,
-    routed: &'a Routed,
-    /// For whom a state is sealed.
-    about: [String; 5],
+/// Returns for whom a state is sealed. Of anonymous callers only the network is known.
+fn about(caller: &Caller, routed: &Routed) -> [String; 5] {
+    let (subject, server) = (caller.subject().to_string(), routed.server().to_string());
+    match &caller.basis {
+        Basis::Grant(Granted { client, grant, .. }) => {
+            [subject, client.as_str().to_owned(), grant.to_string(), server, String::new()]
+        }
+        Basis::Open => [subject, String::new(), String::new(), server, Network::of(routed.source).to_string()],
+    }
 }
 
-impl<'a> States<'a> {
-    /// The states of this caller at this server. Of anonymous callers only the network is known.
-    pub(crate) fn of(gateway: &'a Gateway, caller: &Caller, routed: &'a Routed) -> Self {
-        let (subject, server) = (caller.subject().to_string(), routed.server().to_string());
-        let about = match &caller.basis {
-            Basis::Grant(Granted { client, grant, .. }) => {
-                [subject, client.as_str().to_owned(), grant.to_string(), server, String::new()]
-            }
-            Basis::Open => [subject, String::new(), String::new(), server, Network::of(routed.source).to_string()],
-        };
-        Self { gateway, routed, about }
-    }
+fn seal(gateway: &Gateway, caller: &Caller, routed: &Routed, state: &State) -> Result<String, StoreError> {
+    let about = about(caller, routed);
+    // A digest, a number and identifiers always serialise, so the default is never taken.
+    let plain = serde_json::to_vec(state).unwrap_or_default();
+    let sealed = gateway.store.seal_state(&about.each_ref().map(String::as_str), &plain)?;
+    Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
+}
 
-    fn seal(&self, state: &State) -> Result<String, StoreError> {
-        // A digest, a number and identifiers always serialise, so the default is never taken.
-        let plain = serde_json::to_vec(state).unwrap_or_default();
-        let sealed = self.gateway.store.seal_state(&self.about.each_ref().map(String::as_str), &plain)?;
-        Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
-    }
+/// Returns the state with which a client comes back when a person was asked, for the `asked`-th time with this one.
+pub(crate) fn asked(
+    gateway: &Gateway,
+    caller: &Caller,
+    routed: &Routed,
+    (call, approval): (Digest, ApprovalId),
+    asked: u8,
+) -> Result<String, StoreError> {
+    let ends = after(routed.now, ROUND_SECONDS).as_millisecond();
+    seal(gateway, caller, routed, &State { call, ends, what: What::Approval { approval, asked } })
+}
 
-    /// Returns the state with which a client comes back when a person was asked, for the `asked`-th time with this one.
-    pub(crate) fn asked(&self, call: Digest, approval: ApprovalId, asked: u8) -> Result<String, StoreError> {
-        let ends = after(self.routed.now, ROUND_SECONDS).as_millisecond();
-        self.seal(&State { call, ends, what: What::Approval { approval, asked } })
-    }
+/// Returns the state with which a call goes on whose upstream asked something back, in place of the upstream's own.
+/// `paid` is the grant for which something was taken, so that the next round does not take it again. `None`: there is
+/// no state to come back with.
+pub(crate) async fn wrap(
+    gateway: &Gateway,
+    caller: &Caller,
+    routed: &Routed,
+    (call, paid): (Digest, Option<GrantId>),
+    upstream: Option<&str>,
+) -> Result<Option<String>, StoreError> {
+    let now = gateway.clock.now();
+    let ends = after(now, ROUND_SECONDS);
+    let upstream = upstream.map(str::to_owned);
+    let what = match (paid, upstream) {
+        (Some(grant), upstream) => {
+            let round = Digest::of(&random::<32>(gateway.entropy.as_ref()));
+            let mut tx = gateway.store.begin().await?;
+            tx.rounds().open(grant, &round, ends, now).await?;
+            tx.commit().await?;
+            What::Round { round, upstream }
+        }
+        (None, Some(upstream)) => What::Upstream(upstream),
+        (None, None) => return Ok(None),
+    };
+    seal(gateway, caller, routed, &State { call, ends: ends.as_millisecond(), what }).map(Some)
+}
 
-    /// Returns the state with which a call goes on whose upstream asked something back, in place of the upstream's own.
-    /// `paid` is the grant for which something was taken, so that the next round does not take it again. `None`: there is
-    /// no state to come back with.
-    pub(crate) async fn wrap(
-        &self,
-        call: Digest,
-        paid: Option<GrantId>,
-        upstream: Option<&str>,
-    ) -> Result<Option<String>, StoreError> {
-        let gateway = self.gateway;
-        let now = gateway.clock.now();
-        let ends = after(now, ROUND_SECONDS);
-        let upstream = upstream.map(str::to_owned);
-        let what = match (paid, upstream) {
-            (Some(grant), upstream) => {
-                let round = Digest::of(&random::<32>(gateway.entropy.as_ref()));
-                let mut tx = gateway.store.begin().await?;
-                tx.rounds().open(grant, &round, ends, now).await?;
-                tx.commit().await?;
-                What::Round { round, upstream }
-            }
-            (None, Some(upstream)) => What::Upstream(upstream),
-            (None, None) => return Ok(None),
-        };
-        self.seal(&State { call, ends: ends.as_millisecond(), what }).map(Some)
-    }
-
-    /// Reads the state of a request, and returns what it says and the bytes that go on. A state that is not ours is
-    /// refused. `call` is the digest of the call that the request makes.
-    pub(crate) fn read(
-        &self,
-        body: &Bytes,
-        params: &Params<'_>,
-        call: Digest,
-    ) -> Result<(Option<Brought>, Bytes), CallFault> {
-        let sealed = params.request_state.as_deref().and_then(|state| state.strip_prefix(MARK));
-        let opened = sealed.and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok());
-        let opened = opened
-            .and_then(|sealed| self.gateway.store.open_state(&self.about.each_ref().map(String::as_str), &sealed).ok());
-        let state = opened.and_then(|plain| serde_json::from_slice::<State>(plain.expose()).ok());
-        let state = state.filter(|state| state.call == call && self.routed.now.as_millisecond() < state.ends);
-        let state = state.ok_or(CallFault::RequestState)?;
-        let (brought, edited) = match state.what {
-            What::Approval { approval, asked } => {
-                let declined = params.input_responses.is_some_and(is_declined);
-                let edited = splice::remove_param(body, "requestState")
-                    .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
-                (Some(Brought::Answer { approval, asked, declined }), edited)
-            }
-            // Without a state or input responses for its upstream, this would be the same call once more, for nothing.
-            What::Round { upstream: None, .. } if params.input_responses.is_none() => {
-                return Err(CallFault::RequestState);
-            }
-            What::Round { round, upstream } => {
-                let edited = match &upstream {
-                    Some(state) => splice::set_param(body, "requestState", state),
-                    None => splice::remove_param(body, "requestState"),
-                };
-                (Some(Brought::Round(round)), edited)
-            }
-            What::Upstream(state) => (None, splice::set_param(body, "requestState", &state)),
-        };
-        Ok((brought, checked(edited, params)?))
-    }
+/// Reads the state of a request, and returns what it says and the bytes that go on. A state that is not ours is
+/// refused. `call` is the digest of the call that the request makes.
+pub(crate) fn read(
+    gateway: &Gateway,
+    caller: &Caller,
+    routed: &Routed,
+    (body, params): (&Bytes, &Params<'_>),
+    call: Digest,
+) -> Result<(Option<Brought>, Bytes), CallFault> {
+    let sealed = params.request_state.as_deref().and_then(|state| state.strip_prefix(MARK));
+    let about = about(caller, routed);
+    let opened = sealed.and_then(|sealed| URL_SAFE_NO_PAD.decode(sealed).ok());
+    let opened =
+        opened.and_then(|sealed| gateway.store.open_state(&about.each_ref().map(String::as_str), &sealed).ok());
+    let state = opened.and_then(|plain| serde_json::from_slice::<State>(plain.expose()).ok());
+    let state = state.filter(|state| state.call == call && routed.now.as_millisecond() < state.ends);
+    let state = state.ok_or(CallFault::RequestState)?;
+    let (brought, edited) = match state.what {
+        What::Approval { approval, asked } => {
+            let declined = params.input_responses.is_some_and(is_declined);
+            let edited = splice::remove_param(body, "requestState")
+                .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
+            (Some(Brought::Answer { approval, asked, declined }), edited)
+        }
+        // Without a state or input responses for its upstream, this would be the same call once more, for nothing.
+        What::Round { upstream: None, .. } if params.input_responses.is_none() => return Err(CallFault::RequestState),
+        What::Round { round, upstream } => {
+            let edited = match &upstream {
+                Some(state) => splice::set_param(body, "requestState", state),
+                None => splice::remove_param(body, "requestState"),
+            };
+            (Some(Brought::Round(round)), edited)
+        }
+        What::Upstream(state) => (None, splice::set_param(body, "requestState", &state)),
+    };
+    Ok((brought, checked(edited, params)?))
 }
 
 /// Reads an edited message again, as strictly as what came in: it must still make the same call.
