@@ -71,7 +71,7 @@ struct ExchangeLine {
 struct What {
     /// The tool, the method, the act.
     name: String,
-    /// What came of it: a word of the records.
+    /// The result, in a word of the records.
     word: String,
     /// Whether it is one to look at: refused, failed, rejected.
     refused: bool,

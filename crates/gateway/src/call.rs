@@ -1,5 +1,5 @@
-//! Step 4: what is asked. The body is read once, strictly, and the headers have to agree with it. The method table says
-//! what the method touches, and the catalogue what is known of that.
+//! Step 4: reads the call. The body is read once, strictly, and the headers have to agree with it. The method table
+//! says what the method touches, and the catalogue what is known of that.
 
 mod fault;
 mod request;

@@ -51,7 +51,8 @@ const ANSWERS_MAX: usize = 100_000;
 /// The most selections of policies that are kept: one for each subject at each server.
 const SLICES_MAX: usize = 10_000;
 
-/// The circumstances of a call that some rules look at. Check this before judging a call of which one is not known.
+/// The circumstances of a call that some rules look at. If one of them is not known of a call, check this before the
+/// call is judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Looks {
     /// The arguments.

@@ -27,7 +27,8 @@ pub struct SeenLater {
     pub name: String,
     /// When it was first seen.
     pub first_seen: Timestamp,
-    /// Whether it is in the list that the server shows us. A tool that is not cannot be accepted, and so not be called.
+    /// Whether it is in the list that the server shows us. A tool outside that list cannot be accepted, so it cannot be
+    /// called.
     pub listed: bool,
 }
 

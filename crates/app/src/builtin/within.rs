@@ -76,7 +76,7 @@ pub(super) fn tools() -> Vec<Value> {
     ]
 }
 
-/// What was decided, or what would be.
+/// Answers what was decided on a call, or what would be decided.
 pub(super) async fn explain(
     server: &CheckpointServer,
     caller: &Caller,

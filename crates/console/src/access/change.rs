@@ -17,7 +17,7 @@ use super::found::{PageSubject, find, may_answer, refused};
 use crate::form_page::{Changed, Submission};
 use crate::{Console, own};
 
-/// Characters of what is said to be wrong with bounds.
+/// The most characters of the text that says what is wrong with bounds.
 const DETAIL_CHARS_MAX: usize = 300;
 
 /// Reads which button it was, and does it.

@@ -70,11 +70,11 @@ pub(super) async fn refused(
     }
 }
 
-/// What was asked, with what came of it, for the one who asked and for owners.
+/// A request with its loan, for the user who asked and for owners.
 pub(super) struct RequestAndLoan {
     pub(super) asked: AccessRequest,
     pub(super) loan: Option<Loan>,
-    /// The grant behind it is good for anything.
+    /// Whether its grant is alive.
     pub(super) alive: bool,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct AccessPage {
     take_back_csrf: Option<String>,
 }
 
-/// What is asked for.
+/// The request.
 struct RequestFacts {
     initial: String,
     server_initial: String,
@@ -247,7 +247,7 @@ async fn asking(
     Ok(match hindrance(console, tx, wanted, now).await? {
         Some(Hindrance::Forbidden { reasons, .. }) => (AccessState::Forbidden, reasons),
         Some(Hindrance::Held { permitted: true }) => (AccessState::Held, Vec::new()),
-        // Who may not use it anyway is not told that it is there.
+        // A user who may not use the tool is not told that it exists.
         Some(Hindrance::Held { permitted: false }) | None => (AccessState::Asking, Vec::new()),
     })
 }

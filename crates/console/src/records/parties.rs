@@ -11,7 +11,7 @@ use sekisho_web::shown;
 
 use super::words;
 
-/// Who is in a record: for whom, through which client, at which server.
+/// Returns the subject, the client and the server of a record.
 pub(super) fn parties(event: &Event) -> (Option<&Subject>, Option<&ClientId>, Option<&ServerName>) {
     match event {
         Event::ClockSet { .. } | Event::Refusals(_) => (None, None, None),

@@ -118,7 +118,7 @@ impl Search {
         }
     }
 
-    /// The query that looks for the same before this exchange.
+    /// Returns the query of the page with the exchanges before this one, with the same search.
     pub(super) fn before(&self, request: RequestId) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("before", &request.to_string());

@@ -55,7 +55,7 @@ pub(crate) struct Offer {
     pub(crate) again: bool,
 }
 
-/// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
+/// The most tools that a page lists one by one. If there are more, the access can be narrowed by class only.
 const LISTED_MAX: usize = 200;
 
 /// Characters of bounds that are shown of one tool.
