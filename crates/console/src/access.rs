@@ -51,7 +51,7 @@ pub(crate) struct AskedLine {
     pub(crate) tool: String,
 }
 
-/// What waits for an owner; nothing for anybody else.
+/// Returns the requests that wait for an owner. For other people the list is empty.
 pub(crate) async fn asked_lines(
     console: &Console,
     tx: &mut Tx,

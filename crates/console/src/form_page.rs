@@ -1,4 +1,5 @@
-//! The shape of pages with a form: what is in the form, what came of it, and the page again where something is wrong with it.
+//! The handlers of pages with a form: they show the form, take what was sent, and show the page again if something is
+//! wrong with it.
 
 use askama::Template;
 use axum::response::Response;
@@ -20,7 +21,7 @@ pub(crate) struct Filled<F> {
     pub(crate) problem: Option<Sentence>,
 }
 
-/// What came of a form that was sent.
+/// The result of a form that was sent.
 pub(crate) enum Changed<F> {
     /// Nothing yet: the page shows the form again.
     Not(Filled<F>),

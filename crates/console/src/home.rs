@@ -1,4 +1,5 @@
-//! `/`: what this is; for who is signed in, what waits for an answer, which agents were let in, what is protected.
+//! `/`: says what this is. For people who are signed in it lists what waits for an answer, connected agents, and
+//! servers.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::{Console, own};
 /// How many open questions the page lists, the oldest first.
 const WAITING_MAX: usize = 100;
 
-/// What this is, what waits, who was let in, and what is protected.
+/// The home page: what waits for an answer, connected agents, and servers.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
@@ -30,7 +31,7 @@ struct HomePage {
     waiting: Vec<WaitingLine>,
     asked: Vec<AskedLine>,
     grants: Vec<GrantLine>,
-    /// For the form that ends all of them.
+    /// The token of the form that ends all of them.
     end_all_csrf: String,
     servers: Vec<ProtectedLine>,
     /// How many tools wait for an owner at which server.
@@ -92,8 +93,8 @@ fn signed_out(console: &Console, visit: &Visit, path: &str) -> HomePage {
     }
 }
 
-/// A page that only who is signed in may see, and to which the first page leads: anybody else is sent there. Where there are
-/// doors, the page itself asks to sign in, because the browser may be signed in behind one.
+/// Answers with a page that only people who are signed in may see. Other people are sent to the home page. Where there
+/// are doors, the page asks them to sign in, because the browser may be signed in behind a door.
 pub(crate) fn page_or_home<P: Template>(
     console: &Console,
     visit: &Visit,
@@ -122,7 +123,7 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
         url: card.resource.as_str().to_owned(),
         connect: connect_lines(&card.name, card.resource.as_str()),
     };
-    // What is not mounted any more cannot be looked at.
+    // A server that is not mounted any more has no page.
     let held = held.into_iter().filter_map(|(server, count)| {
         let title = plain_text(&servers.find(&server)?.title, 80);
         (count > 0).then(|| HeldLine { server: server.to_string(), title, count })

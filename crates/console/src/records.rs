@@ -32,13 +32,14 @@ mod words;
 use parties::{People, parties};
 use search::{Names, Search, Since};
 
-/// Records on one page.
+/// The most records on one page.
 const PAGE_MAX: u32 = 100;
-/// Pages that are read for one on which something is looked for. Where they do not hold enough, the person goes on from there.
+/// The most pages of records that are read for one page of a search. If they hold too little, a link continues the
+/// search.
 const SCANNED_PAGES_MAX: usize = 50;
-/// Characters of arguments that are shown.
+/// The most characters of arguments that are shown.
 const ARGUMENTS_CHARS_MAX: usize = 20_000;
-/// Characters of one text of a record that are shown.
+/// The most characters of one text of a record that are shown.
 const TEXT_CHARS_MAX: usize = 300;
 
 /// What happened lately, the newest first.
@@ -51,7 +52,7 @@ struct RecordsPage {
     search: Search,
     /// The servers to choose from.
     servers: Vec<(String, String, bool)>,
-    /// The query of the older ones, if there may be any.
+    /// The query of the page with older records, if there may be any.
     older: Option<String>,
 }
 
@@ -62,7 +63,7 @@ struct ExchangeLine {
     at: String,
     what: What,
     who: String,
-    /// Where, and through whom.
+    /// The server and the client.
     around: String,
 }
 
@@ -132,7 +133,8 @@ pub(crate) async fn reveal(
     }
 }
 
-/// Who is signed in and audits. `None`: nobody is signed in. For everybody else there is no such page.
+/// Returns the session of an auditor. `None`: nobody is signed in. Other people get the answer that there is no such
+/// page.
 async fn auditor(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, PageError> {
     match session::current(tx, visit).await? {
         Some(session) if session.user.role.audits() => Ok(Some(session)),
@@ -209,7 +211,7 @@ async fn page_before(
     Ok((exchanges, is_full))
 }
 
-/// An exchange in one line: what it was about comes from its oldest record, what came of it from its newest.
+/// Makes one line of an exchange. What was asked comes from its oldest record, and the result from its newest.
 async fn line(
     console: &Console,
     language: Language,
@@ -271,7 +273,7 @@ async fn revealed_page(console: &Console, visit: &Visit, id: &str, form: &Form) 
         return Err(PageError::Forgery);
     }
     let entries = entries(&mut tx, visit.language, request).await?;
-    // On record with the reading: what was read cannot be unread.
+    // The reading is recorded in the same transaction, before anything is shown.
     let by = own::performer(console, visit, &session);
     let kept = sekisho_acts::records::arguments(&mut tx, &by, request).await.map_err(own::page_error)?;
     let kept = kept.ok_or(PageError::Ended)?;
@@ -281,7 +283,7 @@ async fn revealed_page(console: &Console, visit: &Visit, id: &str, form: &Form) 
     Ok(RecordPage { chrome, id: request.to_string(), entries, arguments: Arguments::Shown(kept) })
 }
 
-/// Every record of an exchange, in order. None at all: there is no such exchange.
+/// Returns every record of an exchange, in order. If there is none, there is no such exchange.
 async fn entries(tx: &mut Tx, language: Language, request: RequestId) -> Result<Vec<EntryBox>, PageError> {
     let found = tx.audit().list(&AuditFilter { request: Some(request), ..AuditFilter::default() }).await?;
     if found.is_empty() {
@@ -383,7 +385,7 @@ fn text(text: &str) -> String {
 }
 
 impl Arguments {
-    /// What is sent to ask for them.
+    /// The token of the form that asks for them.
     fn kept(&self) -> Option<&str> {
         match self {
             Self::Kept { csrf } => Some(csrf),

@@ -28,7 +28,7 @@ const SHOWN_MAX: usize = 50;
 /// The most characters of one side of a difference that are shown.
 const SIDE_CHARS_MAX: usize = 4000;
 
-/// What there is to decide about the tools of one server.
+/// The tools of one server that an owner has to decide about.
 #[derive(Template)]
 #[template(path = "server_tools.html")]
 struct ToolsPage {
@@ -53,7 +53,7 @@ struct ToolsPage {
 struct LaterLine {
     name: String,
     first_seen: String,
-    /// What became of it.
+    /// Its state now.
     state: Sentence,
 }
 
@@ -76,7 +76,7 @@ impl HeldLine {
     fn new(held: &HeldTool) -> Self {
         let (differences, more) = held.differences();
         let mut tool = ToolLine::new(&held.tool);
-        // What was given before is kept, unless the new form looks like more than that.
+        // The class that it had is chosen, unless the new definition looks like a graver one.
         let likely = held.tool.class.map_or(held.tool.proposed, |class| class.max(held.tool.proposed));
         for choice in &mut tool.choices {
             choice.chosen = choice.value == likely.as_str();

@@ -1,4 +1,4 @@
-//! What a person does: ask an owner; and what an owner does: lend, refuse, take back.
+//! The forms of the pages of access: a user asks an owner; an owner lends, refuses, or takes back.
 
 use sekisho_acts::access::{self, Ask, Lend};
 use sekisho_acts::{ActError, Invalid};
@@ -20,7 +20,7 @@ use crate::{Console, own};
 /// The most characters of the text that says what is wrong with bounds.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// Reads which button it was, and does it.
+/// Does what the pressed button says.
 pub(super) async fn change(
     console: &Console,
     visit: &Visit,
@@ -78,7 +78,7 @@ async fn answer(
 ) -> Result<Changed<AccessForm>, PageError> {
     let by = own::performer(console, visit, &session);
     let (found, session) = find(tx, visit, id, session).await?;
-    // Who asked may look, and others answer.
+    // The user who asked may look at the page. Only others may answer.
     if !may_answer(&session, &found.asked) {
         return Err(PageError::NotYours { place: Place::Access(id), session: Box::new(session) });
     }

@@ -34,7 +34,7 @@ pub(super) struct AccessPage {
     id: String,
     ask: RequestFacts,
     standing: AccessState,
-    /// Each is there when that can be done now, by who is signed in.
+    /// Each of the three is there if the person who is signed in can do that now.
     asking: Option<AskForm>,
     answering: Option<AnswerForm>,
     take_back_csrf: Option<String>,
@@ -51,10 +51,10 @@ struct RequestFacts {
     tool: String,
     purpose: Option<String>,
     reason: String,
-    /// What the rules that forbid it give as their reasons.
+    /// The reasons of the rules that forbid it.
     rules: Vec<String>,
     bounds: Option<JsonText>,
-    /// When an answer comes too late, or what was lent ends.
+    /// When the request expires, or when the loan ends.
     until: String,
 }
 
@@ -74,7 +74,7 @@ struct AnswerForm {
     problem: Option<Sentence>,
     /// What exactly is wrong with the bounds.
     detail: String,
-    /// What a loan would not change.
+    /// What would keep a loan from having an effect.
     warning: Option<Warning>,
 }
 
@@ -107,7 +107,7 @@ impl Warning {
     }
 }
 
-/// How it stands.
+/// The state of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AccessState {
     /// An owner reads it and has to answer.
@@ -122,7 +122,7 @@ enum AccessState {
     Held,
     /// It is lent.
     Lent,
-    /// What was lent has ended.
+    /// The loan has ended.
     Over,
     /// An owner said no.
     Refused,
@@ -167,7 +167,7 @@ impl AccessState {
     }
 }
 
-/// The page of what `id` names, for the person who is signed in.
+/// Makes the page of a refused call or of a request, for the person who is signed in.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,
@@ -189,7 +189,7 @@ pub(super) async fn page(
     }
 }
 
-/// What each of the two pages is made of, beside what it is about.
+/// The parts that both pages are made of.
 #[derive(Clone, Copy)]
 struct PageParts<'a> {
     console: &'a Console,
@@ -240,7 +240,7 @@ async fn asking(
     now: Timestamp,
 ) -> Result<(AccessState, Vec<String>), StoreError> {
     let rights = Arc::clone(&console.rights.borrow());
-    // The rules that forbade this very call: other arguments may be another matter, and a loan is none.
+    // Rules forbade this very call. Other arguments may be permitted, but a loan would change nothing.
     if let Some(reasons) = rights.forbidding(&decision.because) {
         return Ok((AccessState::Forbidden, reasons));
     }
@@ -252,7 +252,7 @@ async fn asking(
     })
 }
 
-/// What stands in the way of lending a tool for use by a client.
+/// Returns what would keep a loan of a tool from having an effect.
 async fn hindrance(
     console: &Console,
     tx: &mut Tx,

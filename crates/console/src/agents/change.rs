@@ -1,4 +1,4 @@
-//! What a person does with a grant: end it, or say what it is for now.
+//! The forms of the page of a grant: end it, or begin a task on it.
 
 use sekisho_acts::grant::{self, Whose};
 use sekisho_acts::task::{self, Begin, KnownTools, may_begin};
@@ -75,7 +75,7 @@ pub(super) async fn end(console: &Console, visit: &Visit, id: &str, form: &Form)
     let (_, session) = find(&mut tx, visit, grant).await?;
     match grant::revoke(&mut tx, &own::performer(console, visit, &session), grant).await {
         Ok(()) => Ok(tx.commit().await?),
-        // Ended meanwhile, which is what was wanted.
+        // It has ended meanwhile, and that was the aim.
         Err(ActError::Absent { .. }) => Ok(()),
         Err(error) => Err(own::page_error(error)),
     }

@@ -1,4 +1,4 @@
-//! The page of a grant: who, where, what, for which tasks.
+//! The page of a grant: its client, server, scopes and tasks.
 
 use askama::Template;
 use sekisho_acts::reading::is_alive;
@@ -25,7 +25,7 @@ use crate::task_line::{Ends, TaskLine};
 /// How many tasks the page of a grant lists, the newest first.
 const TASKS_MAX: usize = 50;
 
-/// One grant: who, where, what, for which tasks.
+/// A grant: its client, server, scopes and tasks.
 #[derive(Template)]
 #[template(path = "agent.html")]
 pub(super) struct AgentPage {

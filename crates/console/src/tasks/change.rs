@@ -1,4 +1,4 @@
-//! What a person does with a task: give it more room, end it, or go on without it.
+//! The forms of the page of a task: widen it, finish it, or go on without it.
 
 use sekisho_acts::{ActError, task};
 use sekisho_protocol::ids::TaskId;
@@ -15,7 +15,7 @@ use crate::form_page::{Changed, Submission};
 use crate::task_problem::sentence;
 use crate::{Console, offer, own};
 
-/// Reads which button it was, and does it.
+/// Does what the pressed button says.
 pub(super) async fn change(
     console: &Console,
     visit: &Visit,
@@ -39,7 +39,7 @@ pub(super) async fn change(
         }
         Some("resume") if ours(FormKind::ResumeTask) => {
             let grant = found.grant.id;
-            // What was shown is that this task is over; another one may hold the grant by now.
+            // The page showed that this task is over. Another task may hold the grant by now, and it must not be ended.
             task::resume(&mut tx, &by, grant, Some(id)).await.map_err(own::page_error)?;
             Changed::Now(Place::Grant(grant))
         }

@@ -43,13 +43,13 @@ pub(super) struct TaskPage {
     tools: Vec<NeedLine>,
     resources: Vec<String>,
     prompts: Vec<String>,
-    /// Each is there when the task can be changed so now.
+    /// Each of the forms is there if the task can be changed in that way now.
     widen: Option<WidenForm>,
     finish_csrf: Option<String>,
     resume_csrf: Option<String>,
 }
 
-/// What is left of a budget, and what it was.
+/// The calls that are left, and the total.
 struct Calls {
     left: i64,
     total: u32,
