@@ -13,7 +13,8 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::scope::ScopeSet;
 
-use crate::model::{Authority, Call, Case, Target, ToolState};
+use crate::case::Case;
+use crate::model::{Authority, Call, Target, ToolState};
 use crate::permit::{Owed, Permit};
 use crate::rights::{Answer, Rights, RuleId};
 use crate::schema::Violation;

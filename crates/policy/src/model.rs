@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sekisho_protocol::caller::{Principal, Subject};
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::ids::{ClientId, ServerName};
@@ -54,17 +54,6 @@ impl Call {
             source: None,
         }
     }
-}
-
-/// A call, with who makes it and on which authority.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
-    /// Who makes it.
-    pub principal: Principal<'a>,
-    /// The tasks that hold the caller, and how far its path is trusted.
-    pub authority: &'a Authority,
-    /// The call.
-    pub call: &'a Call,
 }
 
 /// A subject, and the client through which it acts.

@@ -3,7 +3,7 @@
 use sekisho_protocol::env::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Case;
+use crate::case::Case;
 use crate::rights::Rights;
 
 /// What happened to a call when it was made.
@@ -81,7 +81,8 @@ mod tests {
     use sekisho_protocol::ids::{ClientId, UserId};
 
     use super::{Before, Kept, Replayed, replay};
-    use crate::model::{Authority, Call, Case, Target, ToolState};
+    use crate::case::Case;
+    use crate::model::{Authority, Call, Target, ToolState};
     use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 
     const USED: Before = Before { permitted: true, used: true, asked: false };

@@ -31,7 +31,8 @@ use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
-use crate::model::{Authority, Call, Case, Target, ToolState, Trust};
+use crate::case::Case;
+use crate::model::{Authority, Call, Target, ToolState, Trust};
 use crate::schema::Violation;
 use crate::task::WhichArguments;
 use arguments::Arguments;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_policy::advise::{Advice, BeyondLoans, Observations, ObservedCall, ObservedGrant, advise as advise_on};
-use sekisho_policy::model::{Authority, Call, Case, Target, ToolState, Trust};
+use sekisho_policy::case::Case;
+use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::ToolSchema;
