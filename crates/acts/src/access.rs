@@ -17,22 +17,23 @@ use crate::{ActError, Invalid, Performer, role};
 /// How long an owner has to answer, in seconds.
 const REQUEST_SECONDS: u32 = 7 * 24 * 60 * 60;
 
-/// What is asked for.
+/// A request for access.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ask {
-    /// By which grant: its user, its client, its server, and the task that it is held to.
+    /// The grant; the loan would be for its user, client and server, and for the task that it is held to.
     pub grant: GrantId,
-    /// For which task only, if not for the one that the grant is held to now.
+    /// The task for which alone the loan would be, if it is not the one that the grant is held to now.
     pub task: Option<TaskId>,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
-    /// Why; at most [`ACCESS_REASON_CHARS_MAX`] characters.
+    /// The reason; at most [`ACCESS_REASON_CHARS_MAX`] characters.
     pub reason: String,
-    /// Bounds on the arguments: a JSON Schema of at most [`BOUNDS_BYTES_MAX`] bytes. Without: any.
+    /// Bounds on the arguments: a JSON Schema of at most [`BOUNDS_BYTES_MAX`] bytes. `None` allows any arguments.
     pub bounds: Option<String>,
 }
 
-/// Asks owners for a tool that the rules do not allow, for the user of a grant. Asked again, it is the request that is open.
+/// Asks owners for a tool that the rules do not allow, for the user of a grant. If the same request is open already,
+/// returns that one.
 pub async fn ask(tx: &mut Tx, by: &Performer<'_>, ask: Ask) -> Result<AccessRequest, ActError> {
     let reason = plain_text(&ask.reason, ACCESS_REASON_CHARS_MAX + 1);
     if reason.is_empty() || reason.chars().count() > ACCESS_REASON_CHARS_MAX {
@@ -88,16 +89,17 @@ fn read_bounds(tool: &str, text: &str, definition: Option<&str>) -> Result<Value
     Ok(schema)
 }
 
-/// How an owner lends.
+/// The terms of a loan.
 #[derive(Debug, Clone, Copy)]
 pub struct Lend<'a> {
-    /// For how long, in seconds; at most [`LOAN_SECONDS_MAX`].
+    /// How long the loan lasts, in seconds; at most [`LOAN_SECONDS_MAX`].
     pub seconds: u32,
-    /// Bounds on the arguments: a JSON Schema of at most [`BOUNDS_BYTES_MAX`] bytes. As asked for, if left out.
+    /// Bounds on the arguments: a JSON Schema of at most [`BOUNDS_BYTES_MAX`] bytes. `None` keeps the bounds of the
+    /// request.
     pub bounds: Option<&'a str>,
 }
 
-/// What was lent.
+/// A loan that was made.
 #[derive(Debug, Clone, Copy)]
 pub struct Lent {
     /// Its identifier.
@@ -106,7 +108,7 @@ pub struct Lent {
     pub ends: Timestamp,
 }
 
-/// Lends what was asked for: to its user, for use by its client, for a time.
+/// Answers a request with a loan: to its user, for use by its client, for a time.
 pub async fn lend(tx: &mut Tx, by: &Performer<'_>, id: AccessRequestId, lend: Lend<'_>) -> Result<Lent, ActError> {
     let asked = find(tx, by, id).await?;
     if lend.seconds == 0 || lend.seconds > LOAN_SECONDS_MAX {
@@ -129,7 +131,7 @@ pub async fn lend(tx: &mut Tx, by: &Performer<'_>, id: AccessRequestId, lend: Le
     Ok(Lent { loan: loan.id, ends })
 }
 
-/// Refuses what was asked for.
+/// Answers a request with no.
 pub async fn refuse(tx: &mut Tx, by: &Performer<'_>, id: AccessRequestId) -> Result<(), ActError> {
     let asked = find(tx, by, id).await?;
     if !tx.access_requests().refuse(id, &by.by(), by.now).await? {
@@ -160,7 +162,8 @@ pub async fn take_back(tx: &mut Tx, by: &Performer<'_>, id: LoanId) -> Result<()
     Ok(by.record(tx, act).await?)
 }
 
-/// A request that the actor may answer. One that is over is found, too: the statement that answers it says no.
+/// Returns a request that the actor may answer. A request that is over is returned as well; the statement that answers
+/// it refuses it.
 async fn find(tx: &mut Tx, by: &Performer<'_>, id: AccessRequestId) -> Result<AccessRequest, ActError> {
     let asked = tx.access_requests().find(id).await?.ok_or_else(|| absent(id))?;
     role::answers(tx, by, &asked.subject).await?;

@@ -13,12 +13,12 @@ use crate::{ActError, Performer};
 pub enum Answer {
     /// The call may be made, once.
     Approve,
-    /// It may not.
+    /// The call may not be made.
     Decline,
 }
 
-/// Answers once, before the question expires and while the grant behind it is alive. `subject`: who was asked; another's
-/// question is absent.
+/// Answers a question once, before it expires and while its grant is alive. `subject` is who was asked: the question of
+/// another subject counts as absent.
 pub async fn answer(
     tx: &mut Tx,
     by: &Performer<'_>,

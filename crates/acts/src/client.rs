@@ -15,9 +15,9 @@ const NAME_CHARS_MAX: usize = 80;
 /// A client to register.
 #[derive(Debug, Clone)]
 pub struct Add {
-    /// A name for people; control characters and what is beyond 80 characters are left out.
+    /// A name for people. Control characters, and characters after the first 80, are left out.
     pub name: String,
-    /// Where answers may be sent.
+    /// The redirect URIs.
     pub redirect_uris: Vec<RedirectUri>,
     /// Whether it gets a secret, and sends it in `Authorization: Basic`.
     pub confidential: bool,
@@ -28,7 +28,7 @@ pub struct Add {
 pub struct Added {
     /// Its identifier.
     pub id: ClientId,
-    /// Its secret, of which only the digest is kept.
+    /// Its secret. Only the digest of it is kept.
     pub secret: Option<ClientSecret>,
 }
 

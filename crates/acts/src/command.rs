@@ -28,7 +28,7 @@ use crate::{ActError, Invalid, Performer, client, records, server, settings, too
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "act", rename_all = "snake_case")]
 pub enum Command {
-    /// What the records say could be narrower.
+    /// Asks for advice: which grants and rights could be narrower, by the records.
     Advise {
         /// Only what was recorded since then.
         since: Timestamp,
@@ -42,19 +42,19 @@ pub enum Command {
         /// Only records of this exchange.
         request: Option<RequestId>,
     },
-    /// The arguments of a call, where they were kept. Who looks is on record.
+    /// The arguments of a call, if they were kept. Reading them is recorded.
     AuditArguments {
-        /// Which call.
+        /// The call.
         request: RequestId,
     },
-    /// Removes records that were kept before a moment, and seals where the chains begin then.
+    /// Removes records that were written before a moment, and seals where the chains begin from then on.
     AuditPrune {
         /// The moment.
         before: Timestamp,
     },
     /// Recomputes every chain of records, and compares it with heads that were kept elsewhere.
     AuditVerify {
-        /// Those heads.
+        /// The heads to compare with.
         heads: Vec<SignedHead>,
     },
     /// Changes the base URL; ends every grant, because their audience is gone.
@@ -68,40 +68,40 @@ pub enum Command {
     ClientAdd {
         /// A name for people.
         name: String,
-        /// Where answers may be sent.
+        /// The redirect URIs.
         redirect_uris: Vec<RedirectUri>,
         /// Whether it gets a secret, and how it sends it.
         confidential: bool,
     },
-    /// All clients but those that are known by their metadata document only.
+    /// Lists all clients, except those that are known by their metadata document only.
     ClientList,
     /// Removes a client and ends its grants.
     ClientRemove {
-        /// Which.
+        /// The client.
         client: ClientId,
     },
     /// What the three sets say to a call.
     Explain(Question),
     /// Grants, newest first.
     GrantList {
-        /// Only of this user.
+        /// Only those of this user.
         user: Option<String>,
     },
     /// Ends a grant and everything derived from it.
     GrantRevoke {
-        /// Which.
+        /// The grant.
         grant: GrantId,
     },
     /// Ends every grant with everything derived from it: of one user, or of all users.
     GrantRevokeAll {
-        /// Only of this user.
+        /// Only those of this user.
         user: Option<String>,
     },
-    /// What owners lent, and what is in force of it.
+    /// Lists loans, and whether each is in force.
     LoanList,
-    /// Takes back what was lent.
+    /// Revokes a loan.
     LoanRevoke {
-        /// Which.
+        /// The loan.
         loan: LoanId,
     },
     /// Recorded calls, judged again by other policies.
@@ -113,155 +113,156 @@ pub enum Command {
     },
     /// Asks owners for a tool that the rules do not allow, for the user of a grant.
     RequestFile(Ask),
-    /// Lends what was asked for, for a time.
+    /// Answers a request for access with a loan.
     RequestGrant {
-        /// Which request.
+        /// The request.
         request: AccessRequestId,
-        /// For how long, in seconds.
+        /// How long the loan lasts, in seconds.
         seconds: u32,
-        /// Bounds on the arguments: a JSON Schema. As asked for, if left out.
+        /// Bounds on the arguments: a JSON Schema. `None` keeps the bounds of the request.
         bounds: Option<String>,
     },
-    /// What users ask owners for.
+    /// Lists open requests for access.
     RequestList,
-    /// What a loan of what is asked for would not change.
+    /// Asks whether something would keep the loan of a request from having an effect.
     RequestWeigh {
-        /// Which request.
+        /// The request.
         request: AccessRequestId,
     },
-    /// Says no to what was asked for.
+    /// Answers a request for access with no.
     RequestRefuse {
-        /// Which request.
+        /// The request.
         request: AccessRequestId,
     },
     /// Adds or replaces a server of `run`. Values are sealed; the definition holds names only.
     ServerAdd(server::Add),
     /// Servers of `run`.
     ServerList,
-    /// Lets a user use the tools of a class at a server of `run`; or none any more.
+    /// Says up to which class a user may use the tools of a server of `run`, or that the user may use none.
     ServerReach {
-        /// Which server.
+        /// The server.
         server: ServerName,
-        /// Who.
+        /// The user's name.
         user: String,
-        /// Up to which class; none, if it is left out.
+        /// The highest class that the user may use. `None`: no tool.
         class: Option<ToolClass>,
     },
     /// Removes a server of `run`.
     ServerRemove {
-        /// Which.
+        /// The server.
         name: ServerName,
     },
     /// Ends a task; its grant is refused as finished until the user resumes it.
     TaskFinish {
-        /// Which.
+        /// The task.
         task: TaskId,
     },
     /// Tasks, oldest first.
     TaskList {
-        /// Only of this user.
+        /// Only those of this user.
         user: Option<String>,
         /// Also those that are over.
         all: bool,
     },
-    /// Makes a token with which a provisioning client comes in.
+    /// Makes a token with which a provisioning client authenticates.
     ScimTokenAdd {
         /// The provider whose people it provisions.
         provider: String,
-        /// What to call it.
+        /// The name of the token.
         label: String,
-        /// For how many seconds it is good; until it is removed, if it does not say.
+        /// How many seconds it is valid. `None`: until it is removed.
         seconds: Option<u32>,
     },
     /// Every token of a provisioning client.
     ScimTokenList,
-    /// Takes the token of a provisioning client back.
+    /// Revokes the token of a provisioning client.
     ScimTokenRemove {
         /// The provider whose people it provisions.
         provider: String,
-        /// Which.
+        /// The name of the token.
         label: String,
     },
-    /// Frees a grant of its finished task.
+    /// Lets a grant go on without its finished task.
     TaskResume {
-        /// Which grant.
+        /// The grant.
         grant: GrantId,
     },
     /// Begins a task on a living grant: every token of it is held to the task from now on.
     TaskStart {
-        /// Which grant.
+        /// The grant.
         grant: GrantId,
         /// What the task needs.
         definition: TaskDefinition,
     },
     /// Accepts tools that are held back because they are new or changed.
     ToolsAccept {
-        /// Which server.
+        /// The server.
         server: ServerName,
-        /// Which tools, each with the fingerprint that was shown, if it has to be that; all that are held, if empty.
+        /// The tools. If a name comes with a fingerprint, the tool is accepted only in that form. Empty: all that are
+        /// held back.
         tools: Vec<(String, Option<String>)>,
     },
-    /// The tools of a server, which is asked for them first where a checkpoint runs.
+    /// Lists the tools of a server. A running checkpoint asks the server for them first.
     ToolsAsk {
-        /// Which server.
+        /// The server.
         server: ServerName,
     },
-    /// Gives tools of a server a class, accepting their present definition.
+    /// Gives tools of a server a class, and accepts their present definitions.
     ToolsClassify {
-        /// Which server.
+        /// The server.
         server: ServerName,
         /// Tool and class.
         classes: Vec<(String, ToolClass)>,
     },
-    /// What the tools of a server promise that are not held back.
+    /// Returns the definitions of those tools of a server that are not held back.
     ToolsDefinitions {
-        /// Which server.
+        /// The server.
         server: ServerName,
     },
-    /// The tools of a server that are held back, and why.
+    /// Lists the tools of a server that are held back, and why.
     ToolsHeld {
-        /// Which server.
+        /// The server.
         server: ServerName,
     },
     /// The tools of a server.
     ToolsList {
-        /// Which server.
+        /// The server.
         server: ServerName,
     },
     /// Adds a user.
     UserAdd {
         /// A name to log in with.
         name: String,
-        /// The user's part in running the checkpoint.
+        /// The user's role.
         role: Role,
         /// The password's PHC string; without one the user needs a link.
         password: Option<String>,
     },
-    /// Gives a user another part in running the checkpoint. The last owner stays one.
+    /// Gives a user another role. The last owner stays an owner.
     UserRole {
-        /// Who.
+        /// The user's name.
         name: String,
-        /// Which part.
+        /// The role.
         role: Role,
     },
-    /// Shuts a user out: sessions, links and grants end. The last owner who can sign in stays able to.
+    /// Disables a user: sessions, links and grants end. The last owner who can sign in is not disabled.
     UserDisable {
-        /// Which.
+        /// The user's name.
         name: String,
     },
-    /// Forgets a user: sessions, set-up links and grants end, and the name is free.
+    /// Removes a user: sessions, set-up links and grants end, and the name is free again.
     UserRemove {
-        /// Which.
+        /// The user's name.
         name: String,
     },
-    /// Lets a user sign in again. What ended when the user was shut out stays ended.
+    /// Enables a user again. Sessions and grants that ended when the user was disabled stay ended.
     UserEnable {
-        /// Which.
+        /// The user's name.
         name: String,
     },
     /// A one-time link with which the user sets a password. It ends every older link of this user.
     UserLink {
-        /// Which.
+        /// The user's name.
         name: String,
     },
     /// All users.
@@ -269,7 +270,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// What it puts on record when it succeeds. `None`: it is a question.
+    /// Returns the kind of the record that the command leaves when it succeeds. `None`: it is a question.
     pub fn kind(&self) -> Option<ActKind> {
         Some(match self {
             Self::AuditArguments { .. } => ActKind::ArgumentsRead,
@@ -322,16 +323,16 @@ impl Command {
     }
 }
 
-/// What comes of a command.
+/// The result of a command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Outcome {
-    /// What could be narrower.
+    /// Advice on what could be narrower.
     Advice {
         /// One proposal each.
         advice: Vec<Advice>,
     },
-    /// What users ask owners for.
+    /// Lists open requests for access.
     AccessRequests {
         /// One row each, oldest first.
         requests: Vec<AccessRow>,
@@ -345,7 +346,7 @@ pub enum Outcome {
     Audit {
         /// One row each.
         chains: Vec<ChainRow>,
-        /// Why they were compared with no second place, if they were not.
+        /// Why the chains were not compared with a second place. `None`: they were.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         uncompared: Option<String>,
     },
@@ -366,17 +367,17 @@ pub enum Outcome {
         /// One row each.
         clients: Vec<ClientRow>,
     },
-    /// What tools promise.
+    /// Definitions of tools.
     Definitions {
         /// One canonical JSON object each, by the tool's name.
         definitions: BTreeMap<String, String>,
     },
     /// It is done.
     Done {
-        /// How many things it touched beyond the one named.
+        /// How many other things it changed with it.
         count: u64,
     },
-    /// What the three sets say.
+    /// What the three sets say to a call.
     Explained(Box<Explained>),
     /// Grants.
     Grants {
@@ -388,21 +389,21 @@ pub enum Outcome {
         /// One row each, by name.
         tools: Vec<HeldRow>,
     },
-    /// A link's secret part.
+    /// A set-up link.
     Link {
-        /// What follows `{base_url}/setup/`.
+        /// The part of the link after `{base_url}/setup/`.
         token: String,
-        /// For how long.
+        /// How long it works, in seconds.
         minutes: u32,
     },
-    /// Something is lent.
+    /// A new loan.
     Loan {
         /// Its identifier.
         id: LoanId,
         /// When it ends.
         ends: Timestamp,
     },
-    /// What is lent.
+    /// Loans.
     Loans {
         /// One row each, oldest first.
         loans: Vec<LoanRow>,
@@ -422,14 +423,14 @@ pub enum Outcome {
         /// One row each, by provider and name.
         tokens: Vec<ScimTokenLine>,
     },
-    /// What stands in the way of a loan.
+    /// What would keep a loan from having an effect.
     Hindered {
-        /// At which server.
+        /// The server.
         server: ServerName,
-        /// What it is; `None`: nothing that can be told before a call.
+        /// The hindrance. `None`: none that can be known before a call.
         hindrance: Option<Hindrance>,
     },
-    /// What recorded calls would come to.
+    /// Recorded calls, judged again.
     Replayed(Report),
     /// Servers.
     Servers {
@@ -450,7 +451,7 @@ pub enum Outcome {
     Tools {
         /// One row each.
         tools: Vec<Tool>,
-        /// Those that the server did not show in its first list, and those that it shows to callers alone.
+        /// The tools that the server did not show in its first list, and those that it shows to callers only.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         later: Vec<SeenLater>,
     },

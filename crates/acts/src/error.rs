@@ -7,29 +7,29 @@ use sekisho_store::{ACCESS_REASON_CHARS_MAX, LOAN_SECONDS_MAX, StoreError};
 
 use crate::limits::BOUNDS_BYTES_MAX;
 
-/// Why an act was not performed. Nothing of it was done.
+/// Why an act was not performed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
-    /// What is named is not there, or is over.
+    /// The thing that was named does not exist, or has ended.
     #[error("there is no {what} `{name}`")]
     Absent {
-        /// A user, a client, a living grant, ...
+        /// The kind of thing: a user, a client, a living grant, ...
         what: &'static str,
-        /// As it was given.
+        /// Its name or identifier, as it was given.
         name: String,
     },
     /// It exists already.
     #[error("there is a {what} `{name}` already")]
     Exists {
-        /// A user, a client, ...
+        /// The kind of thing: a user, a client, ...
         what: &'static str,
-        /// As it was given.
+        /// Its name or identifier, as it was given.
         name: String,
     },
-    /// What was given cannot be.
+    /// The input is not valid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// The actor has no part in this.
+    /// The actor's role does not allow this.
     #[error("this is not for you to decide: {0}")]
     NotAllowed(&'static str),
     /// The store failed.
@@ -52,7 +52,7 @@ pub enum Invalid {
     /// Bounds that are no schema, or would bind nothing.
     #[error("the bounds: {0}")]
     Bounds(String),
-    /// More text than bounds may have.
+    /// Bounds that are too long.
     #[error("the bounds: longer than {BOUNDS_BYTES_MAX} bytes")]
     BoundsLength,
     /// Records are only removed from a chain that is intact.
@@ -64,24 +64,24 @@ pub enum Invalid {
     /// A head that we did not sign.
     #[error("the head of {node} at {seq} is not one that this checkpoint signed, or was changed")]
     Head {
-        /// Of which chain.
+        /// The chain.
         node: NodeId,
-        /// At which record.
+        /// The number of the record.
         seq: i64,
     },
     /// A loan without end, or too long.
     #[error("a loan lasts from one second to {} days", LOAN_SECONDS_MAX / 86_400)]
     LoanLength,
-    /// As many open requests of one user as there may be.
+    /// The user has as many open requests as one user may have.
     #[error("its user has as many open requests as there may be: an owner has to answer some first")]
     ManyRequests,
-    /// As many running tasks on one grant as there may be.
+    /// The grant has as many running tasks as one grant may have.
     #[error("as many tasks of this side run on this grant as there may be: let one end, or finish one")]
     ManyTasks,
     /// Only the process that has the configuration can judge calls.
     #[error("only a process that has the configuration can judge calls")]
     NoConfiguration,
-    /// The last owner stays one.
+    /// The last owner cannot lose the role.
     #[error("`{0}` is the only owner who can sign in: make another one first")]
     OnlyOwner(String),
     /// A name that no provider has.
@@ -89,7 +89,7 @@ pub enum Invalid {
         "`{0}` cannot name a provider: use 1 to 32 lower-case letters, digits and hyphens, as in the configuration"
     )]
     ProviderName(String),
-    /// A reason that says nothing, or too much.
+    /// A reason that is empty or too long.
     #[error("a request says why, in 1 to {ACCESS_REASON_CHARS_MAX} characters")]
     Reason,
     /// A token of a provisioning client that would end at once, or never.
@@ -113,9 +113,9 @@ pub enum Invalid {
     /// Somebody changed the definition of a tool since it was shown.
     #[error("the tool `{server}/{tool}` is not what was shown any more; look at it once more")]
     ToolChanged {
-        /// At which server.
+        /// The server.
         server: ServerName,
-        /// Which tool.
+        /// The tool.
         tool: String,
     },
     /// A name that no user can have.

@@ -56,7 +56,7 @@ pub async fn replace_older(tx: &mut Tx, by: &Performer<'_>, new: GrantId) -> Res
     Ok(count)
 }
 
-/// Whose grants are ended.
+/// The user whose grants are ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whose<'a> {
     /// Those of all users and services.
@@ -91,7 +91,7 @@ pub async fn revoke_all(tx: &mut Tx, by: &Performer<'_>, whose: Whose<'_>) -> Re
     Ok(count)
 }
 
-/// What is kept beside a grant of why it ended.
+/// The text that is kept with a grant and says why it ended.
 fn reason(actor: Actor) -> &'static str {
     match actor {
         Actor::Agent | Actor::Client => "ended by its client",

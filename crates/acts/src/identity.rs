@@ -26,7 +26,7 @@ const SAME_NAME_MAX: u32 = 20;
 pub struct Presented<'a> {
     /// The provider, by its name in the configuration.
     pub provider: &'a ProviderName,
-    /// Who it is there.
+    /// The subject there.
     pub identity: &'a Identity,
     /// What they are called there. It proves nothing.
     pub shown_name: Option<&'a str>,
@@ -34,12 +34,12 @@ pub struct Presented<'a> {
     pub groups: &'a BTreeSet<String>,
 }
 
-/// Who signed in.
+/// The result of a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignedIn {
     /// The user.
     pub user: UserId,
-    /// Whether the user may do something else than before: the user is new, or is in other groups.
+    /// Whether the user's rights may have changed: the user is new, or is in other groups.
     pub changed: bool,
 }
 
@@ -69,7 +69,7 @@ pub async fn sign_in(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) 
     Ok(SignedIn { user, changed: made || changed })
 }
 
-/// Says that this identity is this user, who signs in there as well from now on. The actor is that user.
+/// Links this identity to the user who acts. From now on the user can sign in with it, too.
 pub async fn link(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<(), ActError> {
     let Actor::User(user) = by.actor else { return Err(ActError::NotAllowed("only the user can, who is signed in")) };
     let Some(found) = tx.users().find(user).await? else { return Err(ActError::absent("user", user)) };
@@ -112,14 +112,14 @@ pub async fn unlink(
     Ok(by.record(tx, about(by, ActKind::IdentityUnlinked, user, format!("from `{provider}`"))).await?)
 }
 
-/// What a provider says is over.
+/// A statement of a provider that sessions have ended.
 #[derive(Debug, Clone, Copy)]
 pub struct LogOut<'a> {
     /// The provider, by its name in the configuration.
     pub provider: &'a ProviderName,
     /// Its issuer identifier.
     pub issuer: &'a str,
-    /// What it names.
+    /// The sessions that it names.
     pub logged_out: LoggedOut<'a>,
     /// Whether the grants of those people end as well.
     pub with_grants: bool,
@@ -161,7 +161,7 @@ async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Resu
     Ok(id)
 }
 
-/// A name that no user has, which only a user of this provider can have.
+/// Returns a name that no user has, in a form that only users of this provider can have.
 async fn free_name(tx: &mut Tx, presented: Presented<'_>, id: UserId) -> Result<String, ActError> {
     let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | '+') { c } else { '-' };
     let shown: String = presented.shown_name.unwrap_or_default().chars().take(SHOWN_CHARS_MAX).map(plain).collect();

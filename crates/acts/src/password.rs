@@ -8,12 +8,12 @@ use sekisho_store::Tx;
 
 use crate::{ActError, Performer};
 
-/// By what right a password is set.
+/// What authorizes somebody to set a password.
 #[derive(Debug, Clone, Copy)]
 pub enum Basis<'a> {
-    /// A link that an operator made. It is used up.
+    /// A link that an operator made. Setting the password uses it up.
     Link(&'a SetupToken),
-    /// The password before, which was just checked, of this user.
+    /// The old password of this user, which was checked a moment ago.
     Present(UserId),
 }
 

@@ -6,28 +6,28 @@ use sekisho_protocol::env::{Entropy, Timestamp};
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_store::{Grant, StoreError, Tx};
 
-/// Who performs an act, when, and what it is recorded under.
+/// Who performs an act and when, and under which node and request it is recorded.
 #[derive(Debug, Clone, Copy)]
 pub struct Performer<'a> {
-    /// Who.
+    /// Who performs it.
     pub actor: Actor,
     /// The node whose chain of records is written.
     pub node: NodeId,
-    /// The exchange under which it is recorded.
+    /// The request under which it is recorded.
     pub request: RequestId,
-    /// When.
+    /// The time of the act.
     pub now: Timestamp,
-    /// For identifiers and secrets.
+    /// The source of new identifiers and secrets.
     pub entropy: &'a dyn Entropy,
 }
 
 impl Performer<'_> {
-    /// An act of which only the actor and the kind are known.
+    /// Returns a record of this kind by this actor, with nothing else in it.
     pub fn act(&self, kind: ActKind) -> Act {
         Act::new(self.actor, kind)
     }
 
-    /// The same about a grant: its user, its client and its server.
+    /// Returns a record of this kind about a grant: it has the grant's user, client and server.
     pub fn act_on(&self, kind: ActKind, grant: &Grant) -> Act {
         Act {
             subject: Some(grant.subject.clone()),
@@ -38,8 +38,8 @@ impl Performer<'_> {
         }
     }
 
-    /// Puts an act on record in the transaction of its effect. It comes last in a transaction: at the head of the chain the
-    /// writers of one node wait for each other.
+    /// Writes the record of an act in the transaction that makes its change. Call it last in a transaction, because all
+    /// writers of one node wait for the head of its chain.
     pub async fn record(&self, tx: &mut Tx, act: Act) -> Result<(), StoreError> {
         let record = Record { at: self.now, request: self.request, event: Event::Act(act.bounded()) };
         tx.audit().append(self.node, &[record], self.now).await.map(drop)
@@ -55,7 +55,7 @@ impl Performer<'_> {
         }
     }
 
-    /// For columns that keep who did something.
+    /// Returns the actor as text, for columns that keep who did something.
     pub(crate) fn by(&self) -> String {
         self.actor.to_string()
     }

@@ -1,5 +1,5 @@
-//! Questions: what there is, why a call passes or not, what could be narrower, what other rules would have said. None of them
-//! changes anything.
+//! Questions: lists, why a call passes or not, which rights could be narrower, and what other rules would have decided.
+//! They change nothing.
 
 mod explain;
 mod history;

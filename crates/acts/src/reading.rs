@@ -1,12 +1,12 @@
-//! Readings that security rests on, each made in one place: which user has a name, is a grant
-//! alive, what stands behind it, which class a tool has.
+//! Readings that decisions rest on. Each is written once: the user of a name, whether a grant is alive, the authority
+//! behind it, the class of a tool.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sekisho_policy::grant::grantable;
 use sekisho_policy::lending::{self, Hindrance, WantedTool};
-use sekisho_policy::model::{Authority, ToolState, Trust};
+use sekisho_policy::model::{Authority, Party, ToolState, Trust};
 use sekisho_policy::rights::Rights;
 use sekisho_policy::task::{BoundTask, Need};
 use sekisho_protocol::caller::Subject;
@@ -28,18 +28,18 @@ pub(crate) async fn user(tx: &mut Tx, name: &str) -> Result<User, ActError> {
     tx.users().find_by_name(name).await?.ok_or_else(|| ActError::absent("user", name))
 }
 
-/// Whether tokens of a grant are good for anything: it, its user, its client and the clients that it is derived from are.
+/// Whether a grant is alive: it, its user, its client and all grants that it is derived from have to be.
 pub async fn is_alive(tx: &mut Tx, grant: GrantId, now: Timestamp) -> Result<bool, StoreError> {
     Ok(living(tx, grant, now).await?.is_some())
 }
 
-/// The grant as calls see it, if its tokens are good for anything.
+/// Returns the grant as calls see it, if it is alive.
 pub async fn living(tx: &mut Tx, grant: GrantId, now: Timestamp) -> Result<Option<GrantState>, StoreError> {
     let state = tx.grants().alive(grant).await?;
     Ok(state.filter(|state| state.honours(state.epoch, now)))
 }
 
-/// What stands behind a grant: the tasks that its tokens are held to, and how far its path is trusted.
+/// Returns the authority of a grant: the tasks that its tokens are held to, and how far its path is trusted.
 pub fn authority(state: &GrantState) -> Authority {
     let tasks = state.tasks.iter().filter_map(|task| BoundTask::new(task.clone()).ok().map(Arc::new));
     let need = Need::named(state.task, &tasks.collect::<Vec<_>>());
@@ -57,7 +57,7 @@ pub fn class(configured: Option<&BTreeMap<String, ToolClass>>, tool: &Tool) -> O
     configured.and_then(|classes| classes.get(&tool.name)).copied().or(tool.class)
 }
 
-/// How a tool stands, for a decision: held back, classified, unclassified, or unknown.
+/// Returns the state of a tool for a decision: held back, classified, unclassified, or unknown.
 pub fn standing(configured: Option<&BTreeMap<String, ToolClass>>, tool: Option<&Tool>) -> ToolState {
     match tool {
         None => ToolState::Unknown,
@@ -80,7 +80,8 @@ pub async fn tools(
     Ok(tools)
 }
 
-/// The tools of a grant's server that its user has a right to, and so could hand on. Others are as if they were not there.
+/// Returns the tools of a grant's server that its user has a right to, and so could hand on. Other tools are left out,
+/// as if they did not exist.
 pub async fn offered_tools(
     tx: &mut Tx,
     rights: &Rights,
@@ -89,11 +90,11 @@ pub async fn offered_tools(
     now: Timestamp,
 ) -> Result<Vec<Tool>, StoreError> {
     let known = tools(tx, servers.find(&grant.server).map(|card| &card.classes), &grant.server).await?;
-    let most = grantable(rights, (&grant.subject, &grant.client), &grant.server, &known, now);
+    let most = grantable(rights, Party { subject: &grant.subject, client: &grant.client }, &grant.server, &known, now);
     Ok(known.into_iter().filter(|tool| most.contains(&Scope::tool(&tool.name))).collect())
 }
 
-/// What the tools of [`offered_tools`] promise, by name, as the catalogue keeps it.
+/// Returns the definitions of the tools of [`offered_tools`], by name, as the catalogue keeps them.
 pub async fn offered_definitions(
     tx: &mut Tx,
     rights: &Rights,
@@ -110,18 +111,18 @@ pub async fn offered_definitions(
 /// A tool that somebody wants to use, through a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// Who.
+    /// The user or service that wants it.
     pub subject: &'a Subject,
     /// Through which client.
     pub client: &'a ClientId,
     /// At which server.
     pub server: &'a ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: &'a str,
 }
 
-/// What stands in the way of lending a tool: a rule that forbids it whatever is lent, or that it is held back. `configured`:
-/// the class that the configuration gives it.
+/// Returns what would keep a loan of a tool from having an effect: a rule that forbids the tool even with a loan, or
+/// that the tool is held back. `configured` is the class that the configuration gives it.
 pub async fn hindrance(
     tx: &mut Tx,
     rights: &Rights,
@@ -134,5 +135,5 @@ pub async fn hindrance(
     let held = known.as_ref().is_some_and(Tool::is_held);
     let class = configured.or(known.and_then(|tool| tool.class));
     let wanted = WantedTool { server, name: tool, class, held };
-    Ok(lending::hindrance(rights, (subject, client), wanted, now))
+    Ok(lending::hindrance(rights, Party { subject, client }, wanted, now))
 }

@@ -134,7 +134,7 @@ pub async fn prune(store: &Store, by: &Performer<'_>, before: Timestamp) -> Resu
     }
 }
 
-/// What is left to prune: up to which record of which chain, and the act until it is on record.
+/// The pruning that is still to do: up to which record of which chain, and the act until it is recorded.
 struct Step {
     ends: Vec<(NodeId, i64)>,
     act: Option<Act>,

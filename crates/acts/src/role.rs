@@ -7,7 +7,7 @@ use sekisho_store::Tx;
 
 use crate::{ActError, Performer};
 
-/// The role of the actor. `None`: an operator or the checkpoint itself, for whom every part stands open.
+/// Returns the role of the actor. `None`: an operator or the checkpoint itself, who may do everything.
 async fn role(tx: &mut Tx, by: &Performer<'_>) -> Result<Option<Role>, ActError> {
     match by.actor {
         Actor::Checkpoint | Actor::Operator => Ok(None),

@@ -54,7 +54,7 @@ pub async fn kept(tx: &mut Tx, name: &ServerName) -> Result<Option<Add>, StoreEr
     Ok(Some(Add { name: row.name, definition: row.definition, secrets }))
 }
 
-/// Lets a user use the tools of a class, and of the classes below it, at a server that `run` keeps; or none any more.
+/// Says up to which class a user may use the tools of a server of `run`, or that the user may use none.
 pub async fn set_reach(
     tx: &mut Tx,
     by: &Performer<'_>,

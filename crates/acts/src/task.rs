@@ -19,17 +19,17 @@ pub struct Begin {
     pub grant: GrantId,
     /// What it needs.
     pub definition: TaskDefinition,
-    /// How it came about.
+    /// How it began.
     pub origin: TaskOrigin,
     /// The running task that it is inside of.
     pub parent: Option<TaskId>,
-    /// Which tokens are held to it.
+    /// The tokens that are held to it.
     pub place: TaskPlace,
     /// The tools against whose definitions its bounds are checked.
     pub tools: KnownTools,
 }
 
-/// Of which tools it is known what they take.
+/// The tools whose definitions are known.
 #[derive(Debug, Clone)]
 pub enum KnownTools {
     /// Of every tool of the server.
@@ -127,7 +127,7 @@ fn widened(task: &Task, more: &More) -> Result<Wider, Invalid> {
             changes.push(format!("any arguments for `{name}`"));
         }
     }
-    // What is left grows by the same.
+    // The calls that are left grow by the same number.
     if let (Some(total), 1..) = (&mut definition.calls, more.calls) {
         *total = total.checked_add(more.calls).ok_or(too_much("calls", TaskDefinition::CALLS_MAX))?;
         changes.push(format!("{} more calls", more.calls));

@@ -33,7 +33,7 @@ pub async fn classify(
     Ok(by.record(tx, about(by, ActKind::ToolClassified, server, detail)).await?)
 }
 
-/// Gives a tool a class, with whatever definition it has now. For those who cannot be shown one.
+/// Gives a tool a class and accepts its present definition. It is for callers to whom no definition can be shown.
 pub async fn classify_present(
     tx: &mut Tx,
     by: &Performer<'_>,
@@ -46,7 +46,7 @@ pub async fn classify_present(
     classify(tx, by, server, Shown { name, seen: &tool.seen }, class).await
 }
 
-/// Accepts the definition of a tool that is held back because it is new or changed; its class stays as it is.
+/// Accepts the definition of a tool that is held back because it is new or changed. Its class stays as it is.
 pub async fn accept(tx: &mut Tx, by: &Performer<'_>, server: &ServerName, tool: Shown<'_>) -> Result<(), ActError> {
     role::administers(tx, by).await?;
     if !tx.catalogue().accept(server, tool.name, tool.seen, by.now).await? {
@@ -55,8 +55,8 @@ pub async fn accept(tx: &mut Tx, by: &Performer<'_>, server: &ServerName, tool: 
     Ok(by.record(tx, about(by, ActKind::ToolAccepted, server, named(tool))).await?)
 }
 
-/// Accepts tools that are held back: those that are named, each as it was shown if its [`fingerprint`] is given; all, if none
-/// is named. Says how many.
+/// Accepts tools that are held back: the named ones, or all if none is named. If a name comes with a [`fingerprint`],
+/// the tool is accepted only in that form. Returns how many were accepted.
 pub async fn accept_held(
     tx: &mut Tx,
     by: &Performer<'_>,

@@ -132,7 +132,8 @@ impl Context {
         self.revision.as_str() >= "2026-07-28"
     }
 
-    /// `issuer`: where the metadata document is used although no `iss` is sent there, which the suite of 2025 wants.
+    /// `issuer`: the issuer at which the metadata document is used although no `iss` is sent there. The suite of 2025
+    /// wants that.
     fn identity(&self, issuer: Option<String>) -> Result<Identity, Failure> {
         let key = self.text("private_key_pem").map(|pem| ClientKey::from_pem(pem.as_bytes(), None)).transpose()?;
         let known = match self.text("client_id") {

@@ -27,8 +27,8 @@ const SLEW_MICROS: i64 = 50_000;
 /// What is noted of the clock is noted again when it is wrong by this much: a fourth of a step, so that it is none at the
 /// next start.
 const NOTED_MICROS: u64 = 500_000;
-/// After a step nothing is deleted for so long: a clock that was set wrongly is set right again soon, and what was deleted
-/// does not come back.
+/// How long nothing is deleted after the clock was set: a clock that was set wrongly is usually corrected soon, and
+/// what was deleted would be lost.
 const STEADY_AFTER: Duration = Duration::from_hours(1);
 /// A checkpoint that was off for longer may have been started with a wrong clock: then nothing is deleted at first.
 const OFF_AT_MOST: Duration = Duration::from_hours(30 * 24);

@@ -109,7 +109,7 @@ impl Control {
             Ok(Command::ServerAdd(server)) => self.add(server).await,
             Ok(Command::AuditVerify { heads }) => {
                 let place = self.instance.upgrade().and_then(|instance| instance.second_place());
-                verify(&self.store, (self.node, self.clock.as_ref()), heads, place).await
+                verify(&self.store, self.node, self.clock.as_ref(), heads, place).await
             }
             Ok(
                 command @ (Command::Advise { .. }
@@ -225,7 +225,8 @@ async fn perform(store: &Store, node: NodeId, clock: &dyn Clock, command: Comman
 /// Compares the records with the given heads, or with those of the second place if none are given.
 async fn verify(
     store: &Store,
-    (node, clock): (NodeId, &dyn Clock),
+    node: NodeId,
+    clock: &dyn Clock,
     heads: Vec<SignedHead>,
     place: Option<SecondPlace>,
 ) -> Reply {
@@ -278,7 +279,7 @@ pub(crate) async fn act_in(data: &DataDir, command: Command) -> Result<Outcome, 
             let reply = match command {
                 Command::AuditVerify { heads } => {
                     let place = noted_place(&store).await;
-                    verify(&store, (node, &clock), heads, place).await
+                    verify(&store, node, &clock, heads, place).await
                 }
                 command => perform(&store, node, &clock, command).await,
             };
@@ -308,9 +309,9 @@ pub(crate) async fn judge(common: &Common, config: Option<&Path>, command: Comma
             let configuration = configuration.unwrap_or_default();
             let outcome = match command {
                 Command::ServerList | Command::ToolsAsk { .. } | Command::ToolsList { .. } => {
-                    described::describe(&store, (&source, &configuration), command).await
+                    described::describe(&store, &source, &configuration, command).await
                 }
-                command => instance::judge(&store, (&source, &configuration), now, command).await,
+                command => instance::judge(&store, &source, &configuration, now, command).await,
             };
             store.close().await;
             outcome

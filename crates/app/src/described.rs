@@ -13,7 +13,8 @@ use crate::servers::Defined;
 /// Answers for the servers in force. A class of the configuration wins over what the store knows, as it does for calls.
 pub(crate) async fn describe(
     store: &Store,
-    (source, configuration): (&Source, &Configuration),
+    source: &Source,
+    configuration: &Configuration,
     command: Command,
 ) -> Result<Outcome, CommandError> {
     let defined = definitions::defined(store, source, configuration).await?;

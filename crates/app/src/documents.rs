@@ -10,7 +10,7 @@ use sekisho_specification::{Kind, Source};
 /// How long a document may take to begin.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Why there is no document. Says what is there: not for strangers (ATK-29).
+/// Why there is no document. The text may say what is inside the network, so it is not for strangers (ATK-29).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
     /// It cannot be reached, or is too large.

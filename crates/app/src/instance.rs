@@ -1,5 +1,6 @@
 //! One running checkpoint. `wiring.rs` builds it, and each other file does one of its tasks.
 
+mod listing;
 pub(crate) mod login;
 mod outbound;
 mod questions;

@@ -11,9 +11,9 @@ use crate::error::CommandError;
 
 /// How long a key signs.
 const SIGNS: Duration = Duration::from_secs(30 * 24 * 3600);
-/// A new key is published so long before it signs, so that others know it by then.
+/// How long before its first signature a new key is published, so that others know it by then.
 const ANNOUNCED: Duration = Duration::from_secs(3600);
-/// The longest life of anything a key signed; a retired key is believed so long.
+/// The longest lifetime of anything that a key signed. A retired key is accepted for this long.
 const BELIEVED: Duration = Duration::from_secs(3600);
 
 /// The keys in force at `now`, after making those that are due.

@@ -164,7 +164,7 @@ impl Entrance {
 #[derive(Debug, PartialEq, Eq)]
 struct Panicked;
 
-/// What comes of a future, unless it panics.
+/// Returns the output of a future, or `None` if it panics.
 async fn caught<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Result<T, Panicked> {
     poll_fn(|context| {
         let poll = AssertUnwindSafe(|| future.as_mut().poll(context));

@@ -49,11 +49,12 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const STREAMS_MAX: u32 = 128;
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-/// What is kept of one answer that its client has not asked for yet, beside the part that was read last.
+/// The most bytes of one answer that are kept for a client that does not read them yet, beside the part that was read
+/// last.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// The kernel gives a connection up when nothing it sent was taken for so long.
+/// After this time without an acknowledgement of sent data, the kernel gives a connection up.
 const UNTAKEN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Open streams may finish for so long when we end, and what has not is then given this long to be dropped.
+/// How long open streams may take to finish when we end, and how long it may then take to drop the others.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 const DROP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Connections that are told at one time that there is no place, and how long that may take for each.
@@ -192,7 +193,7 @@ fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandEr
 
 /// What answers requests: in production the entrance.
 pub(crate) trait Surface: Clone + Send + Sync + 'static {
-    /// Answers one request on this connection, whatever it is.
+    /// Answers one request on this connection.
     fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> impl Future<Output = Response> + Send;
 
     /// Ends with an error what is not answered yet, because we stop.
@@ -208,7 +209,7 @@ pub(crate) struct Sharing {
     pub(crate) proxies: Vec<IpNet>,
 }
 
-/// Serves until `stop` says so; then lets what is open finish for a moment, and ends what has not.
+/// Serves until `stop` says so. Then open requests may finish for a moment, and what is still open is ended.
 pub(crate) async fn serve<S: Surface>(
     listeners: Listeners,
     surface: S,

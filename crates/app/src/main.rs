@@ -53,7 +53,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const END_WAIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    // One runs beside each program: it reads its words itself and has a runtime of one thread, so that it stays small.
+    // A guard runs beside each program. It reads its arguments itself and has a runtime of one thread, so that it stays
+    // small.
     if let Some(command) = command::child_guard::asked(std::env::args_os()) {
         return command::child_guard::run(command);
     }

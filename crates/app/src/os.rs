@@ -174,7 +174,7 @@ pub(crate) async fn beside<T: Send + 'static>(limit: Duration, work: impl FnOnce
     tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await.ok()?.ok()
 }
 
-/// Has the kernel give a connection up when nothing that was sent on it has been taken for so long.
+/// Makes the kernel give a connection up if sent data is not acknowledged for this long.
 pub(crate) fn give_up_after(stream: &tokio::net::TcpStream, limit: Duration) {
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(limit.as_millis()).unwrap_or(u32::MAX));

@@ -143,7 +143,7 @@ mod tests {
             ("[2001:db8::1], 2001:db8:1::5", "2001:db8::1"),
             // All of them are ours: the leftmost is as far as is known.
             ("10.0.0.4, 10.0.0.3", "10.0.0.4"),
-            // What is no address ends the reading.
+            // The reading ends at an entry that is not an address.
             ("203.0.113.9, unknown", "10.0.0.1"),
             ("203.0.113.9, garbage, 10.0.0.3", "10.0.0.3"),
             ("", "10.0.0.1"),

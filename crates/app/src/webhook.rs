@@ -1,7 +1,9 @@
-//! Announces requests for access to the configured webhook: a signed POST for each (Standard Webhooks).
+//! Announces requests for access, and tools that are held back, to the configured webhook: a signed POST for each
+//! (Standard Webhooks).
 //!
-//! Each request is taken by one node and sent by it, again if need be; what it says is enough to decide and nothing of
-//! the arguments. Nothing can be decided by answering: the page and the command line are for that.
+//! One node takes what is to be announced and sends it, again if need be. The message says enough to decide whether somebody
+//! has to look, and nothing of arguments or of definitions. Nothing can be decided by answering: the pages and the command line
+//! are for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +12,22 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
+use sekisho_acts::tool::fingerprint;
 use sekisho_client::http::{Destination, HttpClient, Request};
 use sekisho_protocol::caller::Subject;
-use sekisho_protocol::env::Clock;
+use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::env::{Clock, Timestamp};
+use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
+use sekisho_protocol::server::ServerDirectory;
 use sekisho_store::{AccessRequest, Store, StoreError};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::config;
 
-/// How often new requests are looked for.
+/// How often it is looked for what there is to announce.
 const EVERY: Duration = Duration::from_secs(2);
 /// The waits before each further attempt.
 const AGAIN: [Duration; 4] =
@@ -43,7 +51,7 @@ pub(crate) fn check(webhook: &config::Webhook) -> Result<(), String> {
     if short { Err(format!("`secret` needs at least {SECRET_CHARS_MIN} characters")) } else { Ok(()) }
 }
 
-/// Announces requests for access.
+/// Announces requests for access, and tools that are held back.
 pub(crate) struct Announcer {
     pub(crate) url: String,
     pub(crate) secret: UpstreamSecret,
@@ -51,6 +59,16 @@ pub(crate) struct Announcer {
     pub(crate) http: Arc<dyn HttpClient>,
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The servers in force.
+    pub(crate) servers: watch::Receiver<Arc<ServerDirectory>>,
+}
+
+/// One announcement.
+#[derive(Debug)]
+struct Announcement {
+    /// The same for each attempt, so that a receiver finds out what it has already.
+    id: String,
+    body: Value,
 }
 
 impl Announcer {
@@ -60,20 +78,23 @@ impl Announcer {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             every.tick().await;
-            loop {
-                match self.take().await {
-                    Ok(Some((id, body))) => drop(tokio::spawn(Arc::clone(&self).announce(id, body))),
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::warn!(%error, "requests for access could not be looked for");
-                        break;
-                    }
-                }
+            if let Err(error) = self.announce_requests().await {
+                tracing::warn!(%error, "requests for access could not be looked for");
+            }
+            if let Err(error) = self.announce_tools().await {
+                tracing::warn!(%error, "tools that are held back could not be looked for");
             }
         }
     }
 
-    async fn take(&self) -> Result<Option<(String, Value)>, StoreError> {
+    async fn announce_requests(self: &Arc<Self>) -> Result<(), StoreError> {
+        while let Some(announcement) = self.take_request().await? {
+            tokio::spawn(Arc::clone(self).announce(announcement));
+        }
+        Ok(())
+    }
+
+    async fn take_request(&self) -> Result<Option<Announcement>, StoreError> {
         let mut tx = self.store.begin().await?;
         let Some(asked) = tx.access_requests().take_unannounced(self.clock.now()).await? else { return Ok(None) };
         let person = match &asked.subject {
@@ -81,10 +102,10 @@ impl Announcer {
             Subject::Anonymous | Subject::Service(_) => None,
         };
         tx.commit().await?;
-        Ok(Some((asked.id.to_string(), self.body(&asked, person))))
+        Ok(Some(Announcement { id: asked.id.to_string(), body: self.request_body(&asked, person) }))
     }
 
-    fn body(&self, asked: &AccessRequest, person: Option<String>) -> Value {
+    fn request_body(&self, asked: &AccessRequest, person: Option<String>) -> Value {
         json!({
             "type": "access_request.asked",
             "timestamp": asked.created_at,
@@ -103,7 +124,50 @@ impl Announcer {
         })
     }
 
-    async fn announce(self: Arc<Self>, id: String, body: Value) {
+    /// Announces held tools, each server's in one message. Of a server that is not mounted there is no page to read them on.
+    async fn announce_tools(self: &Arc<Self>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let found = self.store.read().await?.catalogue().with_unannounced(now).await?;
+        let servers = Arc::clone(&self.servers.borrow());
+        for server in found.into_iter().filter(|server| servers.find(server).is_some()) {
+            let mut tx = self.store.begin().await?;
+            let tools = tx.catalogue().take_unannounced(&server, now).await?;
+            // Another node may have taken them.
+            if !tools.is_empty() {
+                tx.commit().await?;
+                tokio::spawn(Arc::clone(self).announce(self.of_tools(&server, &tools, now)));
+            }
+        }
+        Ok(())
+    }
+
+    fn of_tools(&self, server: &ServerName, tools: &[Tool], now: Timestamp) -> Announcement {
+        let row = |tool: &Tool| {
+            json!({
+                "name": tool.name,
+                "change": if tool.accepted.is_none() { "new" } else { "changed" },
+                "class": tool.class,
+                "proposed": tool.proposed,
+                "fingerprint": fingerprint(&tool.seen),
+            })
+        };
+        let time = now.to_string();
+        let mut parts = vec![server.as_str().as_bytes(), time.as_bytes()];
+        parts.extend(tools.iter().flat_map(|tool| [tool.name.as_bytes(), tool.seen.as_bytes().as_slice()]));
+        let body = json!({
+            "type": "tools.held",
+            "timestamp": now,
+            "data": {
+                "server": server,
+                "url": format!("{}/servers/{server}/tools", self.base_url),
+                "tools": tools.iter().map(row).collect::<Vec<_>>(),
+            },
+        });
+        Announcement { id: format!("held_{}", fingerprint(&Digest::of_list(&parts))), body }
+    }
+
+    async fn announce(self: Arc<Self>, announcement: Announcement) {
+        let Announcement { id, body } = announcement;
         let mut waits = AGAIN.iter();
         loop {
             let why = match self.http.send(self.request(&id, &body)).await {
@@ -112,7 +176,8 @@ impl Announcer {
                 Err(error) => error.to_string(),
             };
             let Some(wait) = waits.next() else {
-                tracing::error!(request = %id, url = %self.url, why, "a request for access was not announced");
+                let what = body.get("type").and_then(Value::as_str).unwrap_or_default();
+                tracing::error!(id, what, url = %self.url, why, "the webhook was not told of this");
                 return;
             };
             tokio::time::sleep(*wait).await;

@@ -7,21 +7,19 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::StatusCode;
 use sekisho_store::{StoreError, Tx};
 use sekisho_web::parameters::Form;
-use sekisho_web::sentence::Sentence;
 use sekisho_web::session::Session;
-use sekisho_web::{Visit, error, frame, shown};
+use sekisho_web::{Visit, shown};
 
-use crate::Console;
+use crate::form_page::Filled;
+use crate::{Console, form_page};
 
 mod change;
 mod form;
 mod found;
 mod page;
 
-use change::Changed;
 use form::AccessForm;
 
 /// How many open requests an owner's home page lists, the oldest first.
@@ -29,7 +27,8 @@ const ASKED_MAX: usize = 100;
 
 /// `GET /access/{id}`.
 pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
-    shown_with(&console, &visit, &id, &AccessForm::default(), None).await
+    let filled = Filled::default();
+    form_page::show(&console, &visit, &filled, page::page(&console, &visit, &id, &filled).await)
 }
 
 /// `POST /access/{id}`: ask, lend, refuse, take back.
@@ -39,25 +38,9 @@ pub(crate) async fn change(
     Path(id): Path<String>,
     form: Form,
 ) -> Response {
-    match change::change(&console, &visit, &id, &form).await {
-        Ok(Changed::Not(draft, problem)) => shown_with(&console, &visit, &id, &draft, Some(problem)).await,
-        Ok(Changed::Now(place)) => frame::go(&console.site, &visit, &place.path()),
-        Err(error) => error::page(&console.site, &visit, &error),
-    }
-}
-
-async fn shown_with(
-    console: &Console,
-    visit: &Visit,
-    id: &str,
-    draft: &AccessForm,
-    problem: Option<Sentence>,
-) -> Response {
-    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    match page::page(console, visit, id, draft, problem).await {
-        Ok(page) => frame::page(visit, &console.site, status, &page, ""),
-        Err(error) => error::page(&console.site, visit, &error),
-    }
+    let changed = change::change(&console, &visit, &id, &form).await;
+    let again = async |filled: &Filled<AccessForm>| page::page(&console, &visit, &id, filled).await;
+    form_page::answer(&console, &visit, changed, again).await
 }
 
 /// One request on an owner's home page.
@@ -68,7 +51,7 @@ pub(crate) struct AskedLine {
     pub(crate) tool: String,
 }
 
-/// What waits for an owner; nothing for anybody else.
+/// Returns the requests that wait for an owner. For other people the list is empty.
 pub(crate) async fn asked_lines(
     console: &Console,
     tx: &mut Tx,

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::StatusCode;
 use sekisho_web::parameters::Form;
-use sekisho_web::place::Place;
-use sekisho_web::sentence::Sentence;
 use sekisho_web::{Visit, error, frame};
 
-use crate::Console;
+use crate::form_page::Filled;
+use crate::{Console, form_page};
 
 mod change;
 mod task_form;
@@ -18,27 +16,13 @@ mod found;
 mod list;
 mod page;
 
-use change::Begun;
 pub(crate) use list::{GrantLine, grant_lines};
 use task_form::TaskForm;
 
 /// `GET /grants/{id}`.
 pub(crate) async fn show(State(console): State<Arc<Console>>, visit: Visit, Path(id): Path<String>) -> Response {
-    shown_with(&console, &visit, &id, &TaskForm::default(), None).await
-}
-
-async fn shown_with(
-    console: &Console,
-    visit: &Visit,
-    id: &str,
-    draft: &TaskForm,
-    problem: Option<Sentence>,
-) -> Response {
-    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    match page::page(console, visit, id, draft, problem).await {
-        Ok(page) => frame::page(visit, &console.site, status, &page, ""),
-        Err(error) => error::page(&console.site, visit, &error),
-    }
+    let filled = Filled::default();
+    form_page::show(&console, &visit, &filled, page::page(&console, &visit, &id, &filled).await)
 }
 
 /// `POST /grants/{id}/end`: the person who gave a grant revokes it.
@@ -69,9 +53,7 @@ pub(crate) async fn begin(
     Path(id): Path<String>,
     form: Form,
 ) -> Response {
-    match change::begin(&console, &visit, &id, &form).await {
-        Ok(Begun::Task(task)) => frame::go(&console.site, &visit, &Place::Task(task).path()),
-        Ok(Begun::Not(draft, problem)) => shown_with(&console, &visit, &id, &draft, Some(problem)).await,
-        Err(error) => error::page(&console.site, &visit, &error),
-    }
+    let changed = change::begin(&console, &visit, &id, &form).await;
+    let again = async |filled: &Filled<TaskForm>| page::page(&console, &visit, &id, filled).await;
+    form_page::answer(&console, &visit, changed, again).await
 }

@@ -27,7 +27,7 @@ use crate::{Console, own};
 /// The most characters of the arguments that are shown.
 const ARGUMENTS_CHARS_MAX: usize = 4000;
 
-/// What one call is, and how its approval stands.
+/// One call, and the state of its approval.
 #[derive(Template)]
 #[template(path = "approval.html")]
 struct ApprovalPage {
@@ -62,12 +62,12 @@ struct TaskLink {
     purpose: String,
 }
 
-/// How an approval stands, seen by the one who is asked.
+/// The state of an approval for the person who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ApprovalState {
-    /// Yes, and not used yet.
+    /// It was given and not used yet.
     Approved,
-    /// No.
+    /// It was declined.
     Declined,
     /// The grant behind the call is not alive.
     Ended,
@@ -143,7 +143,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// The approval, if it is for the one who is signed in, and whether its grant is good for anything.
+/// Returns the approval if the person who is signed in is asked for it, and whether its grant is alive.
 async fn find(tx: &mut Tx, visit: &Visit, id: ApprovalId) -> Result<(Approval, bool, Session), PageError> {
     let place = Place::Approval(id);
     let session = own::session(tx, visit, place).await?;
@@ -204,12 +204,12 @@ async fn asked(
     })
 }
 
-/// What the form is about: this approval of this very call. What was read is what is approved.
+/// What the form is about: this approval of this very call, so that a person approves what the page showed.
 fn about(approval: &Approval) -> String {
     format!("{} {}", approval.id, approval.digest)
 }
 
-/// What an answer came to.
+/// The result of an answer.
 enum Decided {
     /// It was answered before, or it is too late.
     Before,

@@ -1,4 +1,5 @@
-//! `/`: what this is; for who is signed in, what waits for an answer, which agents were let in, what is protected.
+//! `/`: says what this is. For people who are signed in it lists what waits for an answer, connected agents, and
+//! servers.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use crate::{Console, own};
 /// How many open questions the page lists, the oldest first.
 const WAITING_MAX: usize = 100;
 
-/// What this is, what waits, who was let in, and what is protected.
+/// The home page: what waits for an answer, connected agents, and servers.
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
@@ -30,11 +31,13 @@ struct HomePage {
     waiting: Vec<WaitingLine>,
     asked: Vec<AskedLine>,
     grants: Vec<GrantLine>,
-    /// For the form that ends all of them.
+    /// The token of the form that ends all of them.
     end_all_csrf: String,
     servers: Vec<ProtectedLine>,
     /// How many tools wait for an owner at which server.
     held: Vec<HeldLine>,
+    /// Whether the person may decide about the tools of servers.
+    administers: bool,
     /// Whether the records are there to be read.
     audits: bool,
 }
@@ -85,12 +88,13 @@ fn signed_out(console: &Console, visit: &Visit, path: &str) -> HomePage {
         end_all_csrf: String::new(),
         servers: Vec::new(),
         held: Vec::new(),
+        administers: false,
         audits: false,
     }
 }
 
-/// A page that only who is signed in may see, and to which the first page leads: anybody else is sent there. Where there are
-/// doors, the page itself asks to sign in, because the browser may be signed in behind one.
+/// Answers with a page that only people who are signed in may see. Other people are sent to the home page. Where there
+/// are doors, the page asks them to sign in, because the browser may be signed in behind a door.
 pub(crate) fn page_or_home<P: Template>(
     console: &Console,
     visit: &Visit,
@@ -110,7 +114,8 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
     let waiting = waiting_lines(console, &mut tx, visit, &session).await?;
     let asked = access::asked_lines(console, &mut tx, visit, &session).await?;
     let grants = agents::grant_lines(console, &mut tx, visit, &session).await?;
-    let held = if session.user.role.administers() { tx.catalogue().held_counts().await? } else { Vec::new() };
+    let administers = session.user.role.administers();
+    let held = if administers { tx.catalogue().held_counts().await? } else { Vec::new() };
     let servers = Arc::clone(&console.site.servers.borrow());
     let line = |card: &sekisho_protocol::server::ServerCard| ProtectedLine {
         name: card.name.to_string(),
@@ -118,7 +123,7 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
         url: card.resource.as_str().to_owned(),
         connect: connect_lines(&card.name, card.resource.as_str()),
     };
-    // What is not mounted any more cannot be looked at.
+    // A server that is not mounted any more has no page.
     let held = held.into_iter().filter_map(|(server, count)| {
         let title = plain_text(&servers.find(&server)?.title, 80);
         (count > 0).then(|| HeldLine { server: server.to_string(), title, count })
@@ -128,7 +133,7 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
     let audits = session.user.role.audits();
     let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
     let chrome = Chrome::new(&console.site, visit).with(visit, &session, None);
-    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, audits })
+    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, administers, audits })
 }
 
 async fn waiting_lines(

@@ -1,5 +1,5 @@
 //! What signed-in people, owners and auditors see and do: the home page, agents, tasks, approvals, access that is asked for,
-//! tools that are held back, and the records; and what provisioning clients say about people ([`scim`]).
+//! the tools of each server, and the records; and what provisioning clients say about people ([`scim`]).
 //!
 //! It performs nothing by itself: each form is read here and handed to one function of `sekisho-acts`, and each page shows what
 //! a question there answers. It knows no OAuth and does not sign anybody in; that is `issuer`.
@@ -25,6 +25,7 @@ pub mod scim;
 mod tasks;
 mod tools;
 
+mod form_page;
 mod offer;
 mod own;
 mod task_line;

@@ -15,8 +15,8 @@ use sekisho_web::shown;
 
 use crate::Console;
 
-/// The tools of the grant's server that its user has a right to, and so could hand on. Others are as if they were
-/// not there.
+/// The tools of the grant's server that its user has a right to, and so could hand on. Other tools are left out, as if
+/// they did not exist.
 pub(crate) async fn tools(
     console: &Console,
     tx: &mut Tx,

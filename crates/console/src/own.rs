@@ -1,4 +1,5 @@
-//! What every page of a signed-in person needs: who it is, whose things are theirs, and how an act is performed for them.
+//! What every page of a signed-in person needs: the session, a check that things belong to the person, and a performer
+//! for acts.
 
 use sekisho_acts::{ActError, Performer};
 use sekisho_protocol::audit::Actor;
@@ -12,12 +13,13 @@ use sekisho_web::session::{self, Session};
 
 use crate::Console;
 
-/// Who is signed in; or the way to sign in and come back, whether there is such a page or not.
+/// Returns the session. If nobody is signed in, the error leads to the sign-in and back, whether there is such a page
+/// or not.
 pub(crate) async fn session(tx: &mut Tx, visit: &Visit, place: Place) -> Result<Session, PageError> {
     session::current(tx, visit).await?.ok_or(PageError::SignIn(place))
 }
 
-/// What was found, if it is of the one who is signed in.
+/// Returns what was found. The error for nothing names the place and the session.
 pub(crate) fn only<T>(found: Option<T>, session: Session, place: Place) -> Result<(T, Session), PageError> {
     match found {
         Some(found) => Ok((found, session)),
@@ -41,10 +43,10 @@ pub(crate) fn performer<'c>(console: &'c Console, visit: &Visit, session: &Sessi
     }
 }
 
-/// What a page says of an act that was not performed. What its page can say better, it says before.
+/// Returns the page for an act that was refused. A page that can say more about a refusal handles it before.
 pub(crate) fn page_error(error: ActError) -> PageError {
     match error {
-        // The page found it a moment ago.
+        // The page found it a moment ago, so it has ended since.
         ActError::Absent { .. } | ActError::Exists { .. } => PageError::Ended,
         ActError::Invalid(_) => PageError::Malformed,
         ActError::NotAllowed(_) => PageError::NotThere,

@@ -32,13 +32,14 @@ mod words;
 use parties::{People, parties};
 use search::{Names, Search, Since};
 
-/// Records on one page.
+/// The most records on one page.
 const PAGE_MAX: u32 = 100;
-/// Pages that are read for one on which something is looked for. Where they do not hold enough, the person goes on from there.
+/// The most pages of records that are read for one page of a search. If they hold too little, a link continues the
+/// search.
 const SCANNED_PAGES_MAX: usize = 50;
-/// Characters of arguments that are shown.
+/// The most characters of arguments that are shown.
 const ARGUMENTS_CHARS_MAX: usize = 20_000;
-/// Characters of one text of a record that are shown.
+/// The most characters of one text of a record that are shown.
 const TEXT_CHARS_MAX: usize = 300;
 
 /// What happened lately, the newest first.
@@ -51,7 +52,7 @@ struct RecordsPage {
     search: Search,
     /// The servers to choose from.
     servers: Vec<(String, String, bool)>,
-    /// The query of the older ones, if there may be any.
+    /// The query of the page with older records, if there may be any.
     older: Option<String>,
 }
 
@@ -62,7 +63,7 @@ struct ExchangeLine {
     at: String,
     what: What,
     who: String,
-    /// Where, and through whom.
+    /// The server and the client.
     around: String,
 }
 
@@ -71,7 +72,7 @@ struct ExchangeLine {
 struct What {
     /// The tool, the method, the act.
     name: String,
-    /// What came of it: a word of the records.
+    /// The result, in a word of the records.
     word: String,
     /// Whether it is one to look at: refused, failed, rejected.
     refused: bool,
@@ -132,7 +133,8 @@ pub(crate) async fn reveal(
     }
 }
 
-/// Who is signed in and audits. `None`: nobody is signed in. For everybody else there is no such page.
+/// Returns the session of an auditor. `None`: nobody is signed in. Other people get the answer that there is no such
+/// page.
 async fn auditor(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, PageError> {
     match session::current(tx, visit).await? {
         Some(session) if session.user.role.audits() => Ok(Some(session)),
@@ -150,15 +152,15 @@ async fn records_page(console: &Console, visit: &Visit, query: &str) -> Result<O
     }
     let mut before = parameters.one("before").map(str::parse).transpose().map_err(|_| PageError::NotThere)?;
     let search = Search::read(&parameters)?;
-    let (mut people, mut clients) = (People::default(), Names::default());
+    let mut names = Names::default();
     let (mut lines, mut older) = (Vec::new(), None);
     for _ in 0..if search.is_all() { 1 } else { SCANNED_PAGES_MAX } {
         let (exchanges, is_full) = page_before(&mut tx, before, search.from(visit.now)).await?;
-        before = exchanges.last().map(|(request, _)| *request).filter(|_| is_full);
+        before = exchanges.last().map(|exchange| exchange.request).filter(|_| is_full);
         older = before;
-        for (request, records) in exchanges {
-            if search.is_all() || search.fits(&mut tx, (&mut people, &mut clients), &records).await? {
-                lines.push(line((console, visit.language), &mut tx, &mut people, (request, records)).await?);
+        for exchange in exchanges {
+            if search.is_all() || search.fits(&mut tx, &mut names, &exchange.records).await? {
+                lines.push(line(console, visit.language, &mut tx, &mut names.people, &exchange).await?);
             }
         }
         if before.is_none() || lines.len() * 2 >= PAGE_MAX as usize {
@@ -179,21 +181,27 @@ async fn records_page(console: &Console, visit: &Visit, query: &str) -> Result<O
     Ok(Some(RecordsPage { chrome, lines, search, servers, older }))
 }
 
+/// The records of one request, the newest first.
+struct Exchange {
+    request: RequestId,
+    records: Vec<Record>,
+}
+
 /// The exchanges of one page, the newest first, each whole; and whether there may be older ones.
 async fn page_before(
     tx: &mut Tx,
     before: Option<RequestId>,
     since: Option<Timestamp>,
-) -> Result<(Vec<(RequestId, Vec<Record>)>, bool), StoreError> {
+) -> Result<(Vec<Exchange>, bool), StoreError> {
     let filter =
         AuditFilter { before, since, order: AuditOrder::NewestFirst, limit: PAGE_MAX, ..AuditFilter::default() };
     let found = tx.audit().list(&filter).await?;
     let is_full = found.len() >= PAGE_MAX as usize;
-    let mut exchanges: Vec<(RequestId, Vec<Record>)> = Vec::new();
+    let mut exchanges: Vec<Exchange> = Vec::new();
     for stored in found {
         match exchanges.last_mut() {
-            Some((request, records)) if *request == stored.record.request => records.push(stored.record),
-            _ => exchanges.push((stored.record.request, vec![stored.record])),
+            Some(last) if last.request == stored.record.request => last.records.push(stored.record),
+            _ => exchanges.push(Exchange { request: stored.record.request, records: vec![stored.record] }),
         }
     }
     // The last one may go on beyond the page: the next page begins with it.
@@ -203,12 +211,13 @@ async fn page_before(
     Ok((exchanges, is_full))
 }
 
-/// An exchange in one line: what it was about comes from its oldest record, what came of it from its newest.
+/// Makes one line of an exchange. What was asked comes from its oldest record, and the result from its newest.
 async fn line(
-    (console, language): (&Console, Language),
+    console: &Console,
+    language: Language,
     tx: &mut Tx,
     people: &mut People,
-    (request, records): (RequestId, Vec<Record>),
+    Exchange { request, records }: &Exchange,
 ) -> Result<ExchangeLine, StoreError> {
     let at = records.last().map(|record| shown::moment(record.at)).unwrap_or_default();
     let mut told: Vec<What> = Vec::new();
@@ -264,7 +273,7 @@ async fn revealed_page(console: &Console, visit: &Visit, id: &str, form: &Form) 
         return Err(PageError::Forgery);
     }
     let entries = entries(&mut tx, visit.language, request).await?;
-    // On record with the reading: what was read cannot be unread.
+    // The reading is recorded in the same transaction, before anything is shown.
     let by = own::performer(console, visit, &session);
     let kept = sekisho_acts::records::arguments(&mut tx, &by, request).await.map_err(own::page_error)?;
     let kept = kept.ok_or(PageError::Ended)?;
@@ -274,7 +283,7 @@ async fn revealed_page(console: &Console, visit: &Visit, id: &str, form: &Form) 
     Ok(RecordPage { chrome, id: request.to_string(), entries, arguments: Arguments::Shown(kept) })
 }
 
-/// Every record of an exchange, in order. None at all: there is no such exchange.
+/// Returns every record of an exchange, in order. If there is none, there is no such exchange.
 async fn entries(tx: &mut Tx, language: Language, request: RequestId) -> Result<Vec<EntryBox>, PageError> {
     let found = tx.audit().list(&AuditFilter { request: Some(request), ..AuditFilter::default() }).await?;
     if found.is_empty() {
@@ -328,7 +337,11 @@ impl What {
 
     fn of(language: Language, event: &Event) -> Self {
         match event {
-            Event::Act(act) => Self::new(language.say(words::act(act.act)), &act.detail, act.act.is_refusal()),
+            Event::Act(act) => {
+                // The marks around names are for the command line.
+                let detail = act.detail.replace('`', "");
+                Self::new(language.say(words::act(act.act)), &detail, act.act.is_refusal())
+            }
             Event::Decision(decision) => {
                 let set = decision.set.map(|set| format!(" ({})", language.say(words::set(set)))).unwrap_or_default();
                 let verdict = format!("{}{set}", language.say(words::verdict(decision.verdict)));
@@ -345,10 +358,20 @@ impl What {
                 };
                 Self::new("", language.say(words::outcome(outcome.result)), bad)
             }
-            Event::Rejection(rejection) => Self::new(&rejection.reason, &rejection.status.to_string(), true),
-            Event::Child { act, detail, .. } => Self::new(act, detail, false),
-            Event::ClockSet { from, to } => Self::new("clock_set", &format!("{from} → {to}"), true),
-            Event::Refusals(refused) => Self::new(&refused.what, &format!("× {}", refused.count), true),
+            Event::Rejection(rejection) => {
+                let word = format!("{} · {}", rejection.reason, rejection.status);
+                Self::new(language.say(Sentence::EventRejection), &word, true)
+            }
+            Event::Child { act, detail, .. } => {
+                Self::new(language.say(Sentence::EventChild), &format!("{act} · {detail}"), false)
+            }
+            Event::ClockSet { from, to } => {
+                Self::new(language.say(Sentence::EventClockSet), &format!("{from} → {to}"), true)
+            }
+            Event::Refusals(refused) => {
+                let word = format!("{} × {}", refused.what, refused.count);
+                Self::new(language.say(Sentence::EventRefusals), &word, true)
+            }
         }
     }
 }
@@ -362,7 +385,7 @@ fn text(text: &str) -> String {
 }
 
 impl Arguments {
-    /// What is sent to ask for them.
+    /// The token of the form that asks for them.
     fn kept(&self) -> Option<&str> {
         match self {
             Self::Kept { csrf } => Some(csrf),

@@ -12,7 +12,7 @@ pub(crate) struct TaskLine {
     pub(crate) purpose: String,
     pub(crate) state: Sentence,
     pub(crate) is_over: bool,
-    /// Everything that the grant's tokens do is held to it.
+    /// Whether the grant's tokens are held to it.
     pub(crate) is_current: bool,
 }
 

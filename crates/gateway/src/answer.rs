@@ -35,7 +35,7 @@ const LINGER: Duration = Duration::from_millis(100);
 /// map of the last response, and a map that grows is allocated anew.
 const HEADERS_USUAL: usize = 12;
 
-/// What is kept until an answer has ended.
+/// The state that is kept until an answer has ended.
 #[derive(Debug)]
 pub(crate) struct Passage {
     pub(crate) filter: Filter,

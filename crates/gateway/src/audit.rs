@@ -133,7 +133,8 @@ impl Journal {
         node: NodeId,
         store: Store,
         clock: Arc<dyn Clock>,
-        (queued_max, reads_first): (usize, bool),
+        queued_max: usize,
+        reads_first: bool,
     ) -> (Self, impl Future<Output = ()>) {
         let (queue, entries) = mpsc::channel(queued_max.max(1));
         let failing = Arc::new(AtomicBool::new(false));

@@ -316,7 +316,7 @@ impl Denied {
     }
 }
 
-/// What is left of a question to a person after its permit was handed over to be settled.
+/// A question to a person, kept after its permit was handed over to be settled.
 #[derive(Debug)]
 pub(crate) struct AskedFor {
     pub(crate) call: Digest,

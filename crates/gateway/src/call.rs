@@ -1,5 +1,5 @@
-//! Step 4: what is asked. The body is read once, strictly, and the headers have to agree with it. The method table says
-//! what the method touches, and the catalogue what is known of that.
+//! Step 4: reads the call. The body is read once, strictly, and the headers have to agree with it. The method table
+//! says what the method touches, and the catalogue what is known of that.
 
 mod fault;
 mod request;
@@ -88,7 +88,8 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 pub(crate) async fn read_body(
     headers: &HeaderMap,
     body: Body,
-    (max, limit): (usize, Duration),
+    max: usize,
+    limit: Duration,
     room: Room,
 ) -> Result<Bytes, CallFault> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -156,7 +157,7 @@ async fn of_message(
     let (target, schema) = match row {
         Some(row) => {
             let owner = || Owner::of(caller, session.as_deref());
-            target(gateway, routed, caller, message, (row, &owner), &view).await?
+            target(gateway, routed, caller, Reading { message, row, view: &view }, &owner).await?
         }
         None => (Target::Server, None),
     };
@@ -249,15 +250,22 @@ fn view(headers: &HeaderMap) -> HeaderView<'_> {
     HeaderView::read(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
 }
 
+/// A message as it was read: its row in the method table, and the headers that have to agree with it.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    message: &'a Message<'a>,
+    row: &'a MethodRow,
+    view: &'a HeaderView<'a>,
+}
+
 /// Returns what a method touches, by the table (ATK-70: the same decision for lists, calls, reads, completions,
 /// subscriptions and jobs), and for a tool also the schema of its arguments.
 async fn target(
     gateway: &Arc<Gateway>,
     routed: &Routed,
     caller: &Caller,
-    message: &Message<'_>,
-    (row, owner): (&MethodRow, &(dyn Fn() -> Option<Owner> + Sync)),
-    view: &HeaderView<'_>,
+    Reading { message, row, view }: Reading<'_>,
+    owner: &(dyn Fn() -> Option<Owner> + Sync),
 ) -> Result<(Target, Option<Arc<ToolSchema>>), CallFault> {
     let params = message.params();
     let missing = |member| CallFault::MissingParam { member };

@@ -133,8 +133,14 @@ struct Data {
     request: RequestId,
 }
 
+/// The code and the message of a JSON-RPC error.
+struct ErrorText<'a> {
+    code: ErrorCode,
+    message: &'a str,
+}
+
 fn internal(routed: &Routed, id: Option<&Id>, status: StatusCode, word: RefusalWord, message: &str) -> Draft {
-    rpc(routed, id, status, word, (ErrorCode::Internal, message))
+    rpc(routed, id, status, word, ErrorText { code: ErrorCode::Internal, message })
 }
 
 fn rpc(
@@ -142,7 +148,7 @@ fn rpc(
     id: Option<&Id>,
     status: StatusCode,
     word: RefusalWord,
-    (code, message): (ErrorCode, &str),
+    ErrorText { code, message }: ErrorText<'_>,
 ) -> Draft {
     let data = Data { request: routed.request };
     Draft { status, word, body: error_response(id, code, message, Some(&data)) }
@@ -172,7 +178,7 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
     let word = RefusalWord::Decided(denied.why());
     if denied.is_unknown_job() {
         let message = "there is no such task";
-        return rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, message));
+        return rpc(routed, id, StatusCode::BAD_REQUEST, word, ErrorText { code: ErrorCode::InvalidParams, message });
     }
     if denied.is_invalid() {
         return invalid(routed, id, denied, told);
@@ -201,7 +207,13 @@ fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied, told: &Told) -> Dr
             });
             Draft { status: StatusCode::OK, word, body: result_response(id, &result).unwrap_or_default() }
         }
-        _ => rpc(routed, id, StatusCode::BAD_REQUEST, word, (ErrorCode::InvalidParams, &reason)),
+        _ => rpc(
+            routed,
+            id,
+            StatusCode::BAD_REQUEST,
+            word,
+            ErrorText { code: ErrorCode::InvalidParams, message: &reason },
+        ),
     }
 }
 
@@ -288,8 +300,8 @@ struct Versions<'a> {
 
 fn call(routed: &Routed, limits: &Limits, id: Option<&Id>, fault: &CallFault) -> Draft {
     let message = fault.to_string();
-    let plain = |status, word, code| rpc(routed, id, status, word, (code, &message));
-    let bad = |word, code| rpc(routed, id, StatusCode::BAD_REQUEST, word, (code, &message));
+    let plain = |status, word, code| rpc(routed, id, status, word, ErrorText { code, message: &message });
+    let bad = |word, code| rpc(routed, id, StatusCode::BAD_REQUEST, word, ErrorText { code, message: &message });
     match fault {
         CallFault::Accept => plain(StatusCode::NOT_ACCEPTABLE, RefusalWord::Accept, ErrorCode::InvalidRequest),
         CallFault::BodyBroken => bad(RefusalWord::BodyBroken, ErrorCode::Parse),

@@ -359,7 +359,7 @@ impl Filter {
         let missing = asked.filter(|kind| !result.lists.contains(kind));
         for kind in result.lists.iter().copied().chain(missing) {
             let whole = edited.as_deref().unwrap_or(data);
-            let trimming = self.trimmed((kind, asked == Some(kind)), result, whole);
+            let trimming = self.trimmed(kind, asked == Some(kind), result, whole);
             edited = Some(Box::pin(trimming).await.map_err(|_| BROKEN)?);
         }
         // A filtered result is for one caller, and no shared cache may hand it to another (PX-23, ATK-74).
@@ -427,7 +427,8 @@ impl Filter {
     /// form, the upstream's tools are listed again first.
     async fn trimmed(
         &self,
-        (kind, was_asked): (ListKind, bool),
+        kind: ListKind,
+        was_asked: bool,
         result: &ResultView<'_>,
         data: &[u8],
     ) -> Result<Vec<u8>, SpliceError> {

@@ -130,7 +130,8 @@ impl Gateway {
             parts.node,
             parts.store.clone(),
             Arc::clone(&parts.clock),
-            (limits.records_queued_max, parts.settings.record_reads_first),
+            limits.records_queued_max,
+            parts.settings.record_reads_first,
         );
         tokio::spawn(writing);
         let forward = ForwardLimits {

@@ -25,7 +25,8 @@ use crate::session::Owner;
 pub(crate) fn narrow(
     gateway: &Gateway,
     routed: &Routed,
-    (who, rights): (&Authenticated, &Rights),
+    who: &Authenticated,
+    rights: &Rights,
     asked: &mut CallRequest,
 ) -> Result<(), CallError> {
     let id = asked.id().cloned();

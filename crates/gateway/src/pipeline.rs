@@ -60,7 +60,7 @@ pub(crate) async fn serve(gateway: &Arc<Gateway>, request: Request, arrival: Arr
         Err(error) => {
             let (response, word) = error::unrouted(error);
             let record = rejection(now, id, None, response.status().as_u16(), word.as_str(), String::new());
-            reject(gateway, (word, source), record);
+            reject(gateway, word, source, record);
             return response;
         }
     };
@@ -99,7 +99,7 @@ async fn pass(
     // 3 authenticate
     let keys = gateway.keys.borrow().clone();
     let who = gateway.authenticator.authenticate(&keys, routed, headers).await;
-    let who = who.map_err(|error| unauthenticated(gateway, routed, (&head.uri, headers), error))?;
+    let who = who.map_err(|error| unauthenticated(gateway, routed, &head.uri, headers, error))?;
     let caller = &who.caller;
     recognize(caller, recognition);
     gateway.rates.take(caller, routed.source)?;
@@ -108,9 +108,8 @@ async fn pass(
     let mut asked = match head.method {
         Method::POST => {
             call::admit(headers)?;
-            let (bounds, room) =
-                ((limits.body_bytes_max, limits.body_timeout), limits.memory.room(caller, routed.server()));
-            let body = call::read_body(headers, body, bounds, room).await?;
+            let room = limits.memory.room(caller, routed.server());
+            let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout, room).await?;
             call::read(gateway, routed, caller, headers, body).await?
         }
         // Boxed, like every rare branch, so that it does not enlarge the future of every call.
@@ -128,12 +127,12 @@ async fn pass(
     };
 
     if asked.row().is_some_and(|row| row.method == McpMethod::SubscriptionsListen) {
-        listen::narrow(gateway, routed, (&who, &rights), &mut asked)?;
+        listen::narrow(gateway, routed, &who, &rights, &mut asked)?;
     }
 
     let ask = match asked.brought {
         None => ask,
-        Some(brought) => match Box::pin(unless_declined(gateway, routed, caller, (ask, brought))).await? {
+        Some(brought) => match Box::pin(unless_declined(gateway, routed, caller, ask, brought)).await? {
             Ok(ask) => ask,
             Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
         },
@@ -154,7 +153,7 @@ async fn pass(
     let paid_by = caller.grant().filter(|_| permit.owes().takes());
     let Settled { cleared, paid, place: kept } = match settle(&gateway.journal, routed, permit).await {
         Ok(settled) => settled,
-        Err(error) => return Err(Box::pin(unsettled(gateway, routed, &who, &asked, (error, ask))).await),
+        Err(error) => return Err(Box::pin(unsettled(gateway, routed, &who, &asked, Unpaid { error, ask })).await),
     };
     let outcome =
         OutcomeEntry::new(kept, routed.request, routed.server().clone(), Arc::clone(&gateway.clock), routed.started);
@@ -186,7 +185,8 @@ async fn pass(
 fn unauthenticated(
     gateway: &Gateway,
     routed: &Routed,
-    (uri, headers): (&Uri, &HeaderMap),
+    uri: &Uri,
+    headers: &HeaderMap,
     error: AuthenticateError,
 ) -> Fault {
     let is_missing = matches!(error, AuthenticateError::Missing);
@@ -229,7 +229,8 @@ async fn unless_declined(
     gateway: &Gateway,
     routed: &Routed,
     caller: &Caller,
-    (ask, brought): (Option<AskedFor>, Brought),
+    ask: Option<AskedFor>,
+    brought: Brought,
 ) -> Result<Result<Option<AskedFor>, Box<Denied>>, JournalError> {
     let (ask, approval, declined) = match (ask, brought) {
         (Some(ask), Brought::Answer { approval, declined, .. }) => (ask, approval, declined),
@@ -326,6 +327,12 @@ async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, scope
     }
 }
 
+/// Why a permit could not be paid for, and the question to a person, if a rule wants one.
+struct Unpaid {
+    error: SettleError,
+    ask: Option<AskedFor>,
+}
+
 /// Handles a permit that could not be paid for: its task was spent or ended meanwhile, a person has to be asked, or the
 /// record cannot be written.
 async fn unsettled(
@@ -333,7 +340,7 @@ async fn unsettled(
     routed: &Routed,
     who: &Authenticated,
     asked: &CallRequest,
-    (error, ask): (SettleError, Option<AskedFor>),
+    Unpaid { error, ask }: Unpaid,
 ) -> Refused {
     let (caller, authority) = (&who.caller, &who.authority);
     let denied = match (error, ask) {
@@ -547,14 +554,15 @@ fn refuse(gateway: &Gateway, routed: &Routed, refused: &Refused) -> Response {
         fault => fault.to_string().chars().take(DETAIL_CHARACTERS_MAX).collect(),
     };
     let record = rejection(routed.now, routed.request, Some(server.clone()), status, word.as_str(), detail);
-    reject(gateway, (word, routed.source), record);
+    reject(gateway, word, routed.source, record);
     response
 }
 
 /// Records a rejection: on its own, or in a sum with others of its kind from its address (ATK-172).
 fn reject(
     gateway: &Gateway,
-    (word, source): (RefusalWord, Option<std::net::IpAddr>),
+    word: RefusalWord,
+    source: Option<std::net::IpAddr>,
     record: sekisho_protocol::audit::Record,
 ) {
     if gateway.refusals.admit(word.as_str(), source) && !gateway.journal.note(record) {

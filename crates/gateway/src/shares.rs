@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use sekisho_protocol::caller::{Basis, Caller, Subject};
 
-/// How many quarters of a table are open to everybody.
+/// Of the four quarters of a table, this many are open to every caller.
 const OPEN_QUARTERS: usize = 3;
 /// A holder has little of a table if it has less than one part in this many.
 const LITTLE_PARTS: usize = 64;

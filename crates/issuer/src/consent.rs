@@ -11,14 +11,17 @@ use crate::authorize::Prompt;
 use crate::pages::{ClientPage, GrantPage};
 
 mod answer;
+mod listing;
 mod request;
 mod stay;
 mod view;
 
 pub(crate) use answer::{Answer, decide};
+pub use listing::ListingRequest;
 pub(crate) use request::{ConsentError, Request, find};
 pub(crate) use stay::Stay;
 
+use listing::Listing;
 use request::{about_grant, needs_login};
 
 /// What a person is shown next.
@@ -55,9 +58,27 @@ pub(crate) async fn next(issuer: &Issuer, visit: &Visit, id: &str) -> Result<(Re
     } else if Prompt::kept(&request.pending.prompt_flags).none {
         Step::Answered(answer::interaction_required(issuer, &request, visit).await?)
     } else {
+        let offer = learned(issuer, visit, &request, &session, offer).await?;
         Step::Grant(Box::new(grant_page(issuer, visit, &request, &session, &offer)))
     };
     Ok((request, step))
+}
+
+/// The offer with the server's tools in it. If none is known, the server is asked for them first; nobody who has no right
+/// there can cause that.
+async fn learned(
+    issuer: &Issuer,
+    visit: &Visit,
+    request: &Request,
+    session: &Session,
+    offer: view::Offer,
+) -> Result<view::Offer, ConsentError> {
+    let server = &request.server.name;
+    if offer.listing != Listing::Unknown || offer.scopes.is_empty() || !listing::ask(&issuer.listings, server).await {
+        return Ok(offer);
+    }
+    let mut tx = issuer.site.store.read().await?;
+    Ok(view::offer(issuer, &mut tx, request, session, visit.now).await?)
 }
 
 fn client_page(issuer: &Issuer, visit: &Visit, request: &Request) -> ClientPage {
@@ -88,6 +109,8 @@ fn grant_page(issuer: &Issuer, visit: &Visit, request: &Request, session: &Sessi
         stay: offer.stay,
         session_hours: issuer.site.settings.session_ttl_seconds.div_ceil(60 * 60),
         tools: offer.tools.iter().map(ToolLine::new).collect(),
+        tools_note: view::tools_note(visit.language, offer),
+        unclassified: view::unclassified(request, session, offer),
         narrow: offer.known.iter().map(|tool| view::tool_choice(tool, request.pending.task.as_ref())).collect(),
         task: request.pending.task.as_ref().map(|task| view::task_facts(visit.language, task)),
         templates: view::templates(visit.language, request, offer),

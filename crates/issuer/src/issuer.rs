@@ -9,10 +9,11 @@ use sekisho_policy::rights::Rights;
 use sekisho_store::Refusals;
 use sekisho_token::Keys;
 use sekisho_web::{HasSite, Site};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::assertions::AssertionKeys;
 use crate::clients::documents::Documents;
+use crate::consent::ListingRequest;
 use crate::limits::Limits;
 use crate::login::password::Passwords;
 use crate::login::upstream::{LoginParts, Upstream};
@@ -31,6 +32,8 @@ pub struct IssuerParts {
     pub rights: watch::Receiver<Arc<Rights>>,
     /// Where refusals are counted that are not recorded one by one.
     pub refusals: Arc<Refusals>,
+    /// Takes requests to ask a server for its tools.
+    pub listings: mpsc::Sender<ListingRequest>,
     /// What the operator decided.
     pub settings: IssuerSettings,
     /// How people sign in.
@@ -44,6 +47,7 @@ pub struct Issuer {
     pub(crate) http: Arc<dyn HttpClient>,
     pub(crate) rights: watch::Receiver<Arc<Rights>>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) listings: mpsc::Sender<ListingRequest>,
     pub(crate) settings: IssuerSettings,
     pub(crate) limits: Limits,
     pub(crate) documents: Documents,
@@ -68,7 +72,7 @@ impl HasSite for Issuer {
 impl Issuer {
     /// An issuer of these parts.
     pub fn new(parts: IssuerParts) -> Arc<Self> {
-        let IssuerParts { site, keys, http, rights, refusals, settings, login } = parts;
+        let IssuerParts { site, keys, http, rights, refusals, listings, settings, login } = parts;
         Arc::new(Self {
             limits: Limits::new(&settings),
             documents: Documents::new(),
@@ -81,6 +85,7 @@ impl Issuer {
             http,
             rights,
             refusals,
+            listings,
             settings,
         })
     }

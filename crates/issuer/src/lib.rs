@@ -38,5 +38,6 @@ mod records;
 mod testing;
 
 pub use assertions::AssertionIssuer;
+pub use consent::ListingRequest;
 pub use issuer::{Issuer, IssuerParts};
 pub use settings::{DocumentPolicy, IssuerSettings, RegistrationPolicy};

@@ -48,6 +48,10 @@ pub(crate) struct GrantPage {
     /// How long a browser session lasts at most.
     pub(crate) session_hours: u32,
     pub(crate) tools: Vec<ToolLine>,
+    /// Why no tool can be chosen one by one, where that is so.
+    pub(crate) tools_note: Option<String>,
+    /// The tools that the scopes on the page do not cover, because they have no class.
+    pub(crate) unclassified: Option<Unclassified>,
     /// Single tools, to narrow what is granted.
     pub(crate) narrow: Vec<ToolChoice>,
     /// The task that the client declares.
@@ -59,6 +63,13 @@ pub(crate) struct GrantPage {
     pub(crate) chosen_end: End,
     /// The three sets, drawn; made by us, so it is not escaped.
     pub(crate) figure: Option<String>,
+}
+
+/// Tools without a class.
+pub(crate) struct Unclassified {
+    pub(crate) count: usize,
+    /// The path of the page on which the person can give them one, if they may.
+    pub(crate) page: Option<String>,
 }
 
 /// One tool that can be left out of a grant.

@@ -161,6 +161,8 @@ impl World {
             http: http.clone(),
             rights: rights_seen,
             refusals: Arc::default(),
+            // Nobody asks servers for their tools here.
+            listings: tokio::sync::mpsc::channel(1).0,
             settings,
             login: crate::login::upstream::LoginParts::default(),
         });

@@ -13,6 +13,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::scope::ScopeSet;
 
+use crate::case::Case;
 use crate::model::{Authority, Call, Target, ToolState};
 use crate::permit::{Owed, Permit};
 use crate::rights::{Answer, Rights, RuleId};
@@ -109,6 +110,13 @@ pub struct Candidate<'a> {
     pub ends: Timestamp,
 }
 
+impl<'a> Candidate<'a> {
+    /// Returns the case that this candidate makes this call.
+    pub(crate) fn case(&self, authority: &'a Authority, call: &'a Call) -> Case<'a> {
+        Case { principal: self.principal, authority, call }
+    }
+}
+
 impl<'a> From<&'a Caller> for Candidate<'a> {
     fn from(caller: &'a Caller) -> Self {
         Self { principal: caller.principal(), scopes: &caller.scopes, ends: caller.ends() }
@@ -163,7 +171,7 @@ pub(crate) fn judge(
     call: &Call,
     now: Timestamp,
 ) -> Judgement {
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (WhichArguments::This, now));
+    let weighed = Weighed::of(rights, candidate.case(authority, call), WhichArguments::This, now);
     let answer = Arc::clone(&weighed.rights);
     let need = authority.need.word(weighed.need.is_ok());
     let refused = weighed.refusal(candidate.ends, authority, now);
@@ -223,7 +231,7 @@ pub fn may_see(rights: &Rights, caller: &Caller, authority: &Authority, call: &C
 }
 
 fn could_see(rights: &Rights, candidate: Candidate<'_>, authority: &Authority, call: &Call, now: Timestamp) -> bool {
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (WhichArguments::Any, now));
+    let weighed = Weighed::of(rights, candidate.case(authority, call), WhichArguments::Any, now);
     match weighed.refusal(candidate.ends, authority, now) {
         None => true,
         Some(Reason::Expired) => false,
@@ -270,13 +278,8 @@ pub(crate) struct Weighed {
 }
 
 impl Weighed {
-    pub(crate) fn of(
-        rights: &Rights,
-        principal: Principal<'_>,
-        authority: &Authority,
-        call: &Call,
-        (asked, now): (WhichArguments, Timestamp),
-    ) -> Self {
+    pub(crate) fn of(rights: &Rights, case: Case<'_>, asked: WhichArguments, now: Timestamp) -> Self {
+        let Case { principal, authority, call } = case;
         // The arguments are checked before anything is judged by them.
         let fits = match (asked, &call.schema) {
             (WhichArguments::This, Some(schema)) => schema.check(call.arguments.as_deref()),

@@ -104,7 +104,7 @@ pub fn explain<'a>(
     now: Timestamp,
 ) -> Explanation {
     let candidate = candidate.into();
-    let weighed = Weighed::of(rights, candidate.principal, authority, call, (WhichArguments::This, now));
+    let weighed = Weighed::of(rights, candidate.case(authority, call), WhichArguments::This, now);
     let (decision, set, observed) = match judge(rights, candidate, authority, call, now) {
         Judgement::Ask(..) => (Verdict::Ask, Some(SetName::Rights), None),
         Judgement::Deny(denial) => (Verdict::Deny, denial.reason.set(), None),

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_protocol::caller::{ActorPath, Principal, Subject};
+use sekisho_protocol::caller::{ActorPath, Principal};
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ClientId, ServerName};
+use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::uri::ResourceUri;
 
-use crate::model::{Authority, Call, Target, ToolState};
+use crate::model::{Authority, Call, Party, Target, ToolState};
 use crate::rights::Rights;
 use crate::task::WhichArguments;
 
@@ -19,10 +19,10 @@ use crate::task::WhichArguments;
 /// A class stands for future tools, too. It can be granted if the rights allow a tool of that class whose name they do
 /// not know, or any tool that they do know.
 ///
-/// `client` is the client that gets the grant: a loan to the subject is for one client only.
+/// The client of `party` gets the grant: a loan to the subject is for one client only.
 pub fn grantable(
     rights: &Rights,
-    (subject, client): (&Subject, &ClientId),
+    Party { subject, client }: Party<'_>,
     server: &ServerName,
     tools: &[Tool],
     now: Timestamp,

@@ -1,12 +1,12 @@
 //! What a loan could not change: owners are warned of it before lending, and callers are not told to ask for a loan.
 
-use sekisho_protocol::caller::{ActorPath, Principal, Subject};
+use sekisho_protocol::caller::{ActorPath, Principal};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ClientId, ServerName};
+use sekisho_protocol::ids::ServerName;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Authority, Call, Target, ToolState};
+use crate::model::{Authority, Call, Party, Target, ToolState};
 use crate::rights::{Rights, RuleId};
 use crate::task::WhichArguments;
 
@@ -41,11 +41,11 @@ pub struct WantedTool<'a> {
     pub held: bool,
 }
 
-/// Returns what would prevent a loan of this tool to this subject and client from having an effect, as far as that does
+/// Returns what would prevent a loan of this tool to this party from having an effect, as far as that does
 /// not depend on the call. Rules about a task or the source of a call are evaluated for a call without a task.
 pub fn hindrance(
     rights: &Rights,
-    (subject, client): (&Subject, &ClientId),
+    Party { subject, client }: Party<'_>,
     tool: WantedTool<'_>,
     now: Timestamp,
 ) -> Option<Hindrance> {

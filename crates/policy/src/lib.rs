@@ -11,6 +11,7 @@
 pub mod advise;
 mod authority;
 pub mod bounds;
+pub mod case;
 pub mod decide;
 pub mod explain;
 pub mod grant;

@@ -4,9 +4,10 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::ids::ServerName;
+use sekisho_protocol::ids::{ClientId, ServerName};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::uri::ResourceUri;
 
@@ -53,6 +54,15 @@ impl Call {
             source: None,
         }
     }
+}
+
+/// A subject, and the client through which it acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Party<'a> {
+    /// The subject.
+    pub subject: &'a Subject,
+    /// The client.
+    pub client: &'a ClientId,
 }
 
 /// What a call touches, with what the catalogue knows of it.

@@ -1,10 +1,9 @@
 //! Judges recorded calls again by other rights.
 
-use sekisho_protocol::caller::Principal;
 use sekisho_protocol::env::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Authority, Call};
+use crate::case::Case;
 use crate::rights::Rights;
 
 /// What happened to a call when it was made.
@@ -50,8 +49,8 @@ pub struct Kept {
 /// call look at something that was not kept.
 pub fn replay(
     rights: &Rights,
-    (principal, authority): (Principal<'_>, &Authority),
-    (call, kept): (&Call, Kept),
+    Case { principal, authority, call }: Case<'_>,
+    kept: Kept,
     before: Before,
     at: Timestamp,
 ) -> Replayed {
@@ -82,6 +81,7 @@ mod tests {
     use sekisho_protocol::ids::{ClientId, UserId};
 
     use super::{Before, Kept, Replayed, replay};
+    use crate::case::Case;
     use crate::model::{Authority, Call, Target, ToolState};
     use crate::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 
@@ -105,7 +105,8 @@ mod tests {
             let users = BTreeMap::from([(user, RightsUser::default())]);
             let servers = BTreeMap::from([("notes".parse().unwrap(), RightsServer::default())]);
             let rights = Rights::new(RightsParts { users, servers, files, ..RightsParts::default() }).unwrap();
-            replay(&rights, (principal, &Authority::default()), (&call, kept), before, now)
+            let case = Case { principal, authority: &Authority::default(), call: &call };
+            replay(&rights, case, kept, before, now)
         };
         let all = Kept { arguments: true, path: true, task: true };
         let no_arguments = Kept { arguments: false, ..all };

@@ -31,6 +31,7 @@ use sekisho_protocol::caller::{ActorPath, Principal, Subject};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ServerName, UserId};
 
+use crate::case::Case;
 use crate::model::{Authority, Call, Target, ToolState, Trust};
 use crate::schema::Violation;
 use crate::task::WhichArguments;
@@ -51,7 +52,8 @@ const ANSWERS_MAX: usize = 100_000;
 /// The most selections of policies that are kept: one for each subject at each server.
 const SLICES_MAX: usize = 10_000;
 
-/// The circumstances of a call that some rules look at. Check this before judging a call of which one is not known.
+/// The circumstances of a call that some rules look at. If one of them is not known of a call, check this before the
+/// call is judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Looks {
     /// The arguments.
@@ -181,7 +183,7 @@ impl Rights {
         let lent = self.lent.to(principal, authority, call, asked, now);
         if !lent.is_empty() {
             let slice = self.slice(principal.subject, &call.server).with(&lent, &self.lent.template, &self.terms);
-            return Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
+            return Arc::new(self.evaluate(Case { principal, authority, call }, &slice, asked, now));
         }
         let slice = self.slice(principal.subject, &call.server);
         // Only lasting answers are kept, so one that is found here is still right.
@@ -189,7 +191,7 @@ impl Rights {
         if let Some(known) = self.answers.get(&key) {
             return known;
         }
-        let answer = Arc::new(self.evaluate((principal, authority, call), &slice, asked, now));
+        let answer = Arc::new(self.evaluate(Case { principal, authority, call }, &slice, asked, now));
         if slice.asked(asked).1.is_lasting() {
             self.answers.insert(key, Arc::clone(&answer));
         }
@@ -198,7 +200,7 @@ impl Rights {
 
     fn evaluate(
         &self,
-        (principal, authority, call): (Principal<'_>, &Authority, &Call),
+        Case { principal, authority, call }: Case<'_>,
         slice: &Slice,
         asked: WhichArguments,
         now: Timestamp,

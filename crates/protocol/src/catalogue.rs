@@ -64,13 +64,18 @@ impl ToolSeen {
     /// Returns whether several tools of the server have this name. Such an entry can never be accepted, because nobody
     /// knows which of them a call reaches.
     pub fn is_of_several(&self) -> bool {
-        self.definition.starts_with('[')
+        is_of_several(&self.definition)
     }
 
     /// Returns the digest of its definition.
     pub fn digest(&self) -> Digest {
         Digest::of(self.definition.as_bytes())
     }
+}
+
+/// The definitions of several tools of one name are kept as an array.
+fn is_of_several(definition: &str) -> bool {
+    definition.starts_with('[')
 }
 
 /// One tool of a server, as the gateway found it and the owner classified it.
@@ -128,6 +133,11 @@ impl HeldTool {
     /// Returns whether no definition of it was ever accepted.
     pub fn is_new(&self) -> bool {
         self.accepted.is_none()
+    }
+
+    /// Returns whether several tools of the server have this name, so that it cannot be accepted.
+    pub fn is_of_several(&self) -> bool {
+        is_of_several(&self.definition)
     }
 
     /// Returns the differences from the accepted definition, at most [`DIFFERENCES_MAX`], and how many more there are.

@@ -44,7 +44,8 @@ macro_rules! id {
         }
 
         impl $name {
-            /// Writes the text form into a buffer, without the machinery of formatting: a call names itself often.
+            /// Writes the text form into a buffer without the formatting machinery, because each call writes its
+            /// identifier several times.
             pub(crate) fn encode<'b>(&self, text: &'b mut [u8; TEXT_BYTES]) -> &'b str {
                 let (prefix, hex) = text.split_at_mut(TEXT_BYTES - uuid::fmt::Simple::LENGTH);
                 prefix.copy_from_slice(concat!($prefix, "_").as_bytes());

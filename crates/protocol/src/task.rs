@@ -28,7 +28,7 @@ pub const ANY: &str = "*";
 /// The one type of `authorization_details` that is known here (RFC 9396 §2).
 pub const TASK_TYPE: &str = "mcp_task";
 
-/// What a task needs. Only what is named here is inside it, and what every session needs.
+/// What a task needs. A call is inside the task if it is named here, or if every session needs it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TaskDefinition {

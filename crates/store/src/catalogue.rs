@@ -14,6 +14,12 @@ use crate::tx::Tx;
 /// The most tools of one server that are kept although only callers were shown them: a server may make names up.
 pub const TOOLS_OF_CALLERS_MAX: i64 = 100;
 
+/// The shortest time between two announcements of tools of one server, in milliseconds: a server may change its tools
+/// all the time.
+pub const ANNOUNCED_EVERY_MILLIS: i64 = 60_000;
+/// The most tools in one announcement. Further ones are announced next time.
+pub const ANNOUNCED_MAX: i64 = 100;
+
 /// A tool that a server did not show in its first list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenLater {
@@ -21,7 +27,8 @@ pub struct SeenLater {
     pub name: String,
     /// When it was first seen.
     pub first_seen: Timestamp,
-    /// Whether it is in the list that the server shows us. A tool that is not cannot be accepted, and so not be called.
+    /// Whether it is in the list that the server shows us. A tool outside that list cannot be accepted, so it cannot be
+    /// called.
     pub listed: bool,
 }
 
@@ -242,6 +249,56 @@ impl Catalogue<'_> {
             )
             .await?;
         rows.iter().map(|row| Ok((row.parse("server")?, row.count("held")?))).collect()
+    }
+
+    /// Returns the servers with tools to announce: they are held back, were not announced as they are now, and no tool of
+    /// the server was announced in the last [`ANNOUNCED_EVERY_MILLIS`]. At most 100 servers, in order.
+    pub async fn with_unannounced(&mut self, now: Timestamp) -> Result<Vec<ServerName>, StoreError> {
+        let rows = self
+            .tx
+            .fetch_all(
+                "SELECT DISTINCT tools.server FROM tools JOIN catalogues ON catalogues.server = tools.server
+                 WHERE missing_since IS NULL AND (accepted IS NULL OR accepted <> seen)
+                     AND (announced IS NULL OR announced <> seen)
+                     AND (announced_at IS NULL OR announced_at <= $1 OR announced_at > $2)
+                 ORDER BY tools.server LIMIT 100",
+                values![now.as_millisecond().saturating_sub(ANNOUNCED_EVERY_MILLIS), now],
+            )
+            .await?;
+        rows.iter().map(|row| row.parse("server")).collect()
+    }
+
+    /// Takes the tools of a server that are to be announced, sorted by name: at most [`ANNOUNCED_MAX`]. Of concurrent
+    /// callers one gets them, the others get none. Roll back if there are none.
+    pub async fn take_unannounced(&mut self, server: &ServerName, now: Timestamp) -> Result<Vec<Tool>, StoreError> {
+        let is_due = self
+            .tx
+            .execute_one(
+                "UPDATE catalogues SET announced_at = $3
+                 WHERE server = $1 AND (announced_at IS NULL OR announced_at <= $2 OR announced_at > $3)",
+                values![server, now.as_millisecond().saturating_sub(ANNOUNCED_EVERY_MILLIS), now],
+            )
+            .await?;
+        if !is_due {
+            return Ok(Vec::new());
+        }
+        let rows = self
+            .tx
+            .fetch_all(
+                "UPDATE tools SET announced = seen
+                 WHERE server = $1 AND name IN (
+                     SELECT name FROM tools
+                     WHERE server = $1 AND missing_since IS NULL AND (accepted IS NULL OR accepted <> seen)
+                         AND (announced IS NULL OR announced <> seen)
+                     ORDER BY name LIMIT $2
+                 )
+                 RETURNING *",
+                values![server, ANNOUNCED_MAX],
+            )
+            .await?;
+        let mut tools = rows.iter().map(read).collect::<Result<Vec<Tool>, StoreError>>()?;
+        tools.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(tools)
     }
 
     /// Accepts the definition of a tool, if it still has the digest `seen`, which the owner was shown. Its class stays.

@@ -74,6 +74,7 @@ times! {
         ("approvals", "closed_at"),
         ("approvals", "decided_at"),
         ("approvals", "used_at"),
+        ("catalogues", "announced_at"),
         ("clients", "last_used_at"),
         ("codes", "used_at"),
         ("consents", "given_at"),

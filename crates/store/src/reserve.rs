@@ -36,7 +36,7 @@ impl Reserve {
         let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(&self.0)?;
         let filled = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES);
         if let Err(error) = filled {
-            // A part of it would not be enough, and its space would be missing elsewhere.
+            // A smaller file would not be enough for what it is kept for, and would only take space from other files.
             drop(std::fs::remove_file(&self.0));
             return Err(error.into());
         }

@@ -29,8 +29,9 @@ pub struct IdJagExpectation<'a> {
     pub now: Timestamp,
 }
 
-/// An assertion after it was verified. The caller still has to take `jti` of this issuer, once, until `exp` (AS-54),
-/// find the server that `resources` name here (AS-52), find the person, and grant the intersection with their rights.
+/// An assertion after it was verified. The caller still has to note `jti` as used until `exp` and refuse one that was
+/// used before (AS-54), find the server that `resources` name here (AS-52), find the person, and grant no more than the
+/// person's rights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdJag {
     /// The person, as the issuer names them: 1 to 255 bytes of ASCII.

@@ -34,7 +34,7 @@ pub struct Chrome {
     pub home: String,
     /// The path of the issuer identifier.
     pub base: String,
-    /// The door, on a page behind one; for the script.
+    /// The door, if the page is behind one. The script of the page reads it.
     pub door: Option<String>,
     /// The path to open behind a door, on a page without one; for the script.
     pub entry: Option<String>,

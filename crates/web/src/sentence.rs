@@ -72,7 +72,7 @@ sentences! {
         "取り消せない操作：削除・送信・公開などと、それより軽い操作をすべて行う";
     ScopeTool: "Use the tool {}", "ツール {} を使う";
     ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
-    StayTitle: "For how long", "期間";
+    StayTitle: "When you are away", "離れている間";
     StayNote: "Without this it ends when you sign out here, and after {} hours at the latest.",
         "選ばない場合は、ここでログアウトしたとき、または遅くとも {} 時間後に終了します。";
     ScopeOther: "Use the permission {}", "権限 {} を使う";
@@ -104,6 +104,14 @@ sentences! {
     EndWeek: "one week", "1週間";
     EndMonth: "30 days", "30日間";
     FigureTitle: "The three sets", "三つの集合";
+    FigureClasses: "classes of tools: {}", "ツールの種類 {} 件";
+    ToolsUnknown: "No tools of this server are known yet, so none can be chosen one by one. What you tick covers every tool of its kind that the server shows later. The server was asked just now: load this page again to see whether it has answered.",
+        "このサーバーのツールはまだ分からないため、個別には選べません。選んだ内容は、サーバーがあとで示す同じ種類のツールすべてに及びます。サーバーには問い合わせ済みです。ページを再読み込みすると、返答があれば表示されます。";
+    ToolsMany: "This server has {} such tools, too many to list here. Narrow the access by what you tick above.",
+        "該当するツールが {} 件あり、ここには並べられません。上の選択で絞ってください。";
+    ToolsUnclassified: "Tools without a class: {}. Nothing that you tick above covers them; the application has to ask for each of them by name.",
+        "働きが未分類のツール：{} 件。上で選んだ内容には含まれず、アプリケーションはツールごとに許可を求める必要があります。";
+    ToolsClassify: "Say what they can do", "働きを決める";
 
     // The owner's first consent.
     ToolsTitle: "What its tools can do", "ツールの働き";
@@ -115,7 +123,8 @@ sentences! {
     ClassWrite: "change", "変更";
     ClassDestructive: "destroy or send", "削除・送信";
 
-    // Tools that are held back.
+    // The tools of one server.
+    ServerToolsTitle: "Tools of this server", "このサーバーのツール";
     HeldTitle: "Tools that are held back", "保留中のツール";
     HeldLead: "These tools are new, or are not what was accepted before. Nobody sees or uses them until you let them through. Read what changed: the words are the server's own, and may try to steer an agent.",
         "新しいツール、または承認後に内容が変わったツールです。あなたが通すまで、誰にも見えず、使えません。変更点をお読みください。文面はサーバー自身のもので、エージェントを誘導しようとしている場合もあります。";
@@ -124,6 +133,19 @@ sentences! {
     HeldChanged: "changed", "変更";
     HeldAccept: "Let the ticked ones through", "選んだものを通す";
     HeldNote: "What you leave unticked stays held back.", "選ばなかったものは保留のままです。";
+    HeldSeveral: "Several tools of the server have this name, so nobody can tell which of them a call would reach. It cannot be let through; the server has to name them differently.",
+        "同じ名前のツールが複数あり、呼び出しがどれに届くか分からないため、通せません。サーバー側で名前を分ける必要があります。";
+    UnclassifiedTitle: "Tools without a class", "働きが未分類のツール";
+    UnclassifiedLead: "An application has to ask for each of these by name. Once you say what a tool can do, it belongs to what you let applications do. The proposals come from the server's own words. A class in the configuration file goes before what is said here.",
+        "アプリケーションは、これらのツールを一つずつ名前で求める必要があります。働きを決めると、許可した種類の操作に含まれるようになります。表示の案はサーバー自身の説明によるものです。設定ファイルで働きを決めた場合は、そちらが優先されます。";
+    UnclassifiedSave: "Keep the ticked ones as shown", "選んだものを表示どおりに決める";
+    LaterTitle: "Seen later", "あとから現れたツール";
+    LaterLead: "The server did not show these tools when it was first asked.", "サーバーに最初に問い合わせたときには無かったツールです。";
+    LaterAccepted: "let through", "承認済み";
+    LaterHeld: "held back, see above", "保留中（上をご覧ください）";
+    LaterCallersOnly: "shown to an application and not to the checkpoint, so it cannot be let through or called",
+        "アプリケーションにだけ示され、関所には示されないため、承認も呼び出しもできません";
+    ServerToolsLink: "Tools", "ツール";
     RecordsTitle: "What happened", "記録";
     RecordsLead: "The newest first: every call with its decision and its outcome, every login, consent and refusal.",
         "新しい順です。すべての呼び出しの判断と結果、ログイン、同意、拒否を示します。";
@@ -192,6 +214,10 @@ sentences! {
     VerdictDeny: "deny", "拒否";
     VerdictPermit: "permit", "許可";
     VerdictStepUp: "step_up", "追加の許可が必要";
+    EventChild: "child", "プログラムの開始と終了";
+    EventClockSet: "clock_set", "時計の変更";
+    EventRefusals: "refusals", "まとめて記録した拒否";
+    EventRejection: "rejection", "要求の拒否";
     OutcomeAnswered: "answered", "応答あり";
     OutcomeCancelled: "cancelled", "中断";
     OutcomeError: "error", "エラー応答";

@@ -1,4 +1,5 @@
-//! Would this call pass, and which set says what? The code that decides, asked about what the store knows.
+//! Explains whether a call would pass, and which set says what. The code that decides calls answers, for a call made up
+//! from the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,11 +25,11 @@ use crate::{ActError, Invalid};
 pub struct Question {
     /// The user's name.
     pub user: String,
-    /// Through which client; any of the user's, if it is left out.
+    /// The client. `None`: any client of the user.
     pub client: Option<ClientId>,
-    /// At which server.
+    /// The server.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
     /// The arguments, as JSON.
     pub arguments: Option<String>,
@@ -37,30 +38,30 @@ pub struct Question {
 /// What the three sets say to a call, and to every other tool of its server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Explained {
-    /// What is said of the call.
+    /// The explanation of the call itself.
     pub explanation: Explanation,
-    /// The grant that was looked at; `None`: there is none that lives.
+    /// The grant that was looked at. `None`: there is no living one.
     pub grant: Option<GrantId>,
     /// Its client.
     pub client: Option<ClientId>,
-    /// Where each tool of the server stands.
+    /// In which sets each tool of the server is.
     pub tools: Vec<ToolSets>,
 }
 
-/// In which sets a tool is.
+/// The sets that contain a tool.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ToolSets {
     /// The tool.
     pub name: String,
-    /// The user may.
+    /// Whether the user may use it.
     pub rights: bool,
-    /// It was granted.
+    /// Whether it was granted.
     pub grant: bool,
-    /// The task needs it; never where none was declared.
+    /// Whether the task needs it. `false` if no task was declared.
     pub need: bool,
 }
 
-/// Asks the rights in force. `classes` are those of the configuration, which win over what the store knows.
+/// Explains a call by the rights in force. `classes` are those of the configuration; they win over those in the store.
 pub async fn explain(
     store: &Store,
     rights: &Rights,
@@ -118,7 +119,7 @@ pub async fn explain(
     })
 }
 
-/// The newest grant that lives.
+/// Returns the newest living grant.
 async fn newest(
     tx: &mut Tx,
     question: &Question,

@@ -1,4 +1,4 @@
-//! What the records say of calls: advice on what could be narrower, and the same calls under other rights.
+//! Advice from recorded calls on what could be narrower, and recorded calls judged again by other rights.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sekisho_policy::advise::{Advice, BeyondLoans, Observations, ObservedCall, ObservedGrant, advise as advise_on};
+use sekisho_policy::case::Case;
 use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::replay::{Before, Kept, Replayed, replay as judge_again};
 use sekisho_policy::rights::Rights;
@@ -25,10 +26,10 @@ use super::Names;
 use crate::ActError;
 use crate::reading::{self, Classes};
 
-/// Calls that are looked at, the oldest first.
+/// The most calls that are read, the oldest first.
 const CALLS_MAX: usize = 200_000;
 
-/// What recorded calls would come to.
+/// The result of judging recorded calls again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// How many calls were judged again.
@@ -38,28 +39,28 @@ pub struct Report {
     pub undecidable: u64,
     /// How many were not judged because their tool, user or grant's client is not there any more.
     pub gone: u64,
-    /// How many had been lent, and are not judged again.
+    /// How many passed by a loan. These are not judged again.
     pub lent: u64,
-    /// Whether there were more calls than are looked at.
+    /// Whether there were more calls than are read.
     pub cut: bool,
-    /// What would change.
+    /// The calls that would be decided differently.
     pub changes: Vec<Change>,
 }
 
-/// Calls that would come to something else.
+/// Calls of one tool by one user that would be decided differently.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Change {
-    /// What they would come to.
+    /// The new decision.
     pub becomes: Replayed,
-    /// For whom.
+    /// The user, or the subject.
     pub who: String,
-    /// Where.
+    /// The server.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
-    /// How many.
+    /// How many calls.
     pub count: u64,
-    /// The last of them.
+    /// The last of these calls.
     pub last: RequestId,
 }
 
@@ -69,7 +70,7 @@ struct Recorded {
     request: RequestId,
     decision: Decision,
     tool: String,
-    /// The arguments as they were, where that is known.
+    /// The arguments, if they are known.
     arguments: Option<Bytes>,
 }
 
@@ -195,7 +196,8 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
         let target = Target::Tool { name: tool.clone(), standing };
         let schema = known.schema(&mut tx, &decision.server, &tool).await?;
         let call = Call { arguments, schema, ..Call::bare(decision.server.clone(), "tools/call", target) };
-        let becomes = judge_again(rights, (principal(&decision), &authority), (&call, kept), before(&decision), at);
+        let case = Case { principal: principal(&decision), authority: &authority, call: &call };
+        let becomes = judge_again(rights, case, kept, before(&decision), at);
         match becomes {
             Replayed::Same => {}
             Replayed::Undecidable => report.undecidable += 1,

@@ -14,11 +14,11 @@ use super::Names;
 /// A chain of records, recomputed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ChainRow {
-    /// Whose.
+    /// The node whose chain it is.
     pub node: NodeId,
     /// How many records it has, if all of them are as they were written.
     pub records: Option<i64>,
-    /// The hash of the last one, to be compared with what is kept elsewhere.
+    /// The hash of the last record, to compare with a copy that is kept elsewhere.
     pub head: Option<String>,
     /// The first record that is missing or not what was written, or one that was written with it.
     pub broken_at: Option<i64>,
@@ -33,17 +33,17 @@ pub struct ChainRow {
 pub struct AccessRow {
     /// Its identifier.
     pub id: AccessRequestId,
-    /// For whom: a user's name, or the subject.
+    /// The user's name, or the subject.
     pub subject: String,
     /// For use by which client.
     pub client: ClientId,
     /// At which server.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
     /// For which task only.
     pub task: Option<TaskId>,
-    /// Why; the user's words.
+    /// The reason, in the user's words.
     pub reason: String,
     /// When it was asked.
     pub created: Timestamp,
@@ -62,7 +62,7 @@ pub struct LoanRow {
     pub client: ClientId,
     /// At which server.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
     /// For which task only.
     pub task: Option<TaskId>,
@@ -94,13 +94,13 @@ pub struct HeldRow {
 pub struct TaskRow {
     /// Its identifier.
     pub id: TaskId,
-    /// Of which grant.
+    /// The grant.
     pub grant: GrantId,
     /// At which server.
     pub server: ServerName,
     /// How it began.
     pub origin: TaskOrigin,
-    /// What it needs.
+    /// The tools, resources and prompts that it needs.
     pub definition: TaskDefinition,
     /// Calls that are left of its budget.
     pub calls_left: Option<i64>,
@@ -119,7 +119,7 @@ pub struct ClientRow {
     pub name: String,
     /// How it came to be known.
     pub origin: String,
-    /// When.
+    /// When it was made.
     pub created: Timestamp,
 }
 
@@ -128,15 +128,15 @@ pub struct ClientRow {
 pub struct GrantRow {
     /// Its identifier.
     pub id: GrantId,
-    /// For whom: a user's name, or the subject.
+    /// The user's name, or the subject.
     pub subject: String,
     /// To which client.
     pub client: ClientId,
     /// At which server.
     pub server: ServerName,
-    /// What.
+    /// What was granted.
     pub scopes: String,
-    /// When.
+    /// When it was made.
     pub created: Timestamp,
     /// When it ends by itself; `None`: when somebody ends it.
     pub ends: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What a loan would not change.
+//! Finds what would keep a loan from having an effect.
 
 use sekisho_policy::lending::Hindrance;
 use sekisho_policy::rights::Rights;
@@ -9,8 +9,8 @@ use sekisho_store::Store;
 use crate::ActError;
 use crate::reading::{Classes, Wanted, hindrance};
 
-/// What stands in the way of lending what is asked for, by the rights in force; and at which server. `classes` are those of the
-/// configuration, which win over what the store knows.
+/// Returns the server of a request, and what would keep a loan for it from having an effect by the rights in force.
+/// `classes` are those of the configuration; they win over those in the store.
 pub async fn weigh(
     store: &Store,
     rights: &Rights,

@@ -43,7 +43,7 @@ impl From<StoreError> for OwnQuestionError {
 /// What a caller may know of a decision on a call of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnDecision {
-    /// At which server.
+    /// The server.
     pub server: ServerName,
     /// The method that was called.
     pub method: String,
@@ -137,9 +137,9 @@ fn reason(decision: &Decision, request: RequestId) -> (String, Option<OwnRemedy>
 /// A call that the caller could make.
 #[derive(Debug, Clone)]
 pub struct PossibleCall {
-    /// At which server.
+    /// The server.
     pub server: ServerName,
-    /// Which tool.
+    /// The tool.
     pub tool: String,
     /// The arguments, as JSON. Without: the question is about the tool.
     pub arguments: Option<String>,
@@ -148,7 +148,8 @@ pub struct PossibleCall {
 /// What the three sets would say to a call of the caller's, as far as it may know.
 #[derive(Debug, Clone)]
 pub enum Outlook {
-    /// The user's rights would refuse. Nothing else is told: what the other sets ask for would tell of what is there.
+    /// The user's rights would refuse. Nothing else is told, because the answers of the other sets would show whether
+    /// the tool exists.
     RightsRefuse,
     /// What each set says.
     Sets(Box<SetsOutlook>),

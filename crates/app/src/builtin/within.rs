@@ -14,14 +14,15 @@ use sekisho_protocol::caller::Caller;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{RequestId, ServerName};
 use sekisho_protocol::refusal::SetName;
+use sekisho_store::{Store, StoreError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{CheckpointServer, Found, tool};
 use crate::command::history;
 
-/// How long to wait for the record of a refusal, which is written in batches after the caller has its answer.
-const RECORDED_WITHIN: Duration = Duration::from_millis(200);
+/// How often the record of a refusal is looked for: it is written in batches, after the caller has its answer.
+const LOOKS: u32 = 5;
 /// How long to wait before looking for the record again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How far back advice may look, in days.
@@ -75,7 +76,7 @@ pub(super) fn tools() -> Vec<Value> {
     ]
 }
 
-/// What was decided, or what would be.
+/// Answers what was decided on a call, or what would be decided.
 pub(super) async fn explain(
     server: &CheckpointServer,
     caller: &Caller,
@@ -103,17 +104,11 @@ fn whose<'a>(caller: &'a Caller, rights: &'a Rights) -> Result<Whose<'a>, String
 
 /// What was decided on a call of the caller's own.
 async fn recorded(server: &CheckpointServer, whose: Whose<'_>, request: RequestId) -> Result<Found, String> {
-    let until = tokio::time::Instant::now() + RECORDED_WITHIN;
-    let decision = loop {
-        let found = question::own_decision(&server.store, whose, request).await.map_err(|error| {
-            tracing::error!(%error, "the records could not be read");
-            "the records cannot be read at the moment".to_owned()
-        })?;
-        if found.is_some() || tokio::time::Instant::now() >= until {
-            break found;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    };
+    let (decision, looks) = looked_for(&server.store, whose, request).await.map_err(|error| {
+        tracing::error!(%error, "the records could not be read");
+        "the records cannot be read at the moment".to_owned()
+    })?;
+    tracing::debug!(looks, "the record of a call was looked for");
     let OwnDecision { server: at, method, target, verdict, set, reason, remedy } =
         decision.ok_or_else(|| format!("no call of this client is on record as `{request}`"))?;
     let text = format!("{method} {} at {at}: {reason}", target.as_deref().unwrap_or_default());
@@ -133,6 +128,25 @@ async fn recorded(server: &CheckpointServer, whose: Whose<'_>, request: RequestI
         "remedy": remedy,
     });
     Ok(Found { text, data: Some(data) })
+}
+
+/// Looks for the record of a call until it is there, at most [`LOOKS`] times. The record of another caller's call is never
+/// there for this one. So it is looked for as often, and answered as late, as a call that never was (RS-36).
+/// Returns how often it was looked for, too.
+async fn looked_for(
+    store: &Store,
+    whose: Whose<'_>,
+    request: RequestId,
+) -> Result<(Option<OwnDecision>, u32), StoreError> {
+    let mut looks = 1;
+    loop {
+        let found = question::own_decision(store, whose, request).await?;
+        if found.is_some() || looks == LOOKS {
+            return Ok((found, looks));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        looks += 1;
+    }
 }
 
 /// What the three sets would say to a call through the client that asks.
@@ -222,4 +236,72 @@ pub(super) async fn advise(
 fn classes(server: &CheckpointServer) -> Classes {
     let directory = server.directory.borrow();
     directory.iter().map(|card| (card.name.clone(), card.classes.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sekisho_acts::question::Whose;
+    use sekisho_policy::rights::{Rights, RightsParts};
+    use sekisho_protocol::audit::{Decision, Event, Need, Record, Verdict};
+    use sekisho_protocol::caller::Subject;
+    use sekisho_protocol::env::{Clock as _, Entropy, ManualClock, SeededEntropy};
+    use sekisho_protocol::ids::{ClientId, NodeId, RequestId, UserId};
+    use sekisho_protocol::refusal::SetName;
+    use sekisho_protocol::scope::ScopeSet;
+    use sekisho_store::{SealKey, Store, StoreSettings, StoreUrl};
+
+    use super::{LOOKS, looked_for};
+
+    /// RS-36: a call of another client, or of another user, is looked for as often as one that never was, so neither the
+    /// answer nor its time tells them apart. A call of the caller's own is found at the first look.
+    #[tokio::test]
+    async fn a_call_of_another_caller_is_looked_for_as_often_as_one_that_never_was() {
+        let (entropy, now) = (SeededEntropy::default(), ManualClock::default().now());
+        let folder = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Sqlite(folder.path().join("store.db"));
+        let store = Store::open(StoreSettings::new(url, SealKey::generate(&entropy))).await.unwrap();
+        let [own, of_other_client, of_other_user, never] = [(); 4].map(|()| RequestId::generate(now, &entropy));
+        let [user, other] = [(); 2].map(|()| Subject::User(UserId::generate(now, &entropy as &dyn Entropy)));
+        let [client, another] = ["cli_a", "cli_b"].map(|id| ClientId::parse(id).unwrap());
+        let refused = |request, subject: &Subject, client: &ClientId| {
+            let decision = Decision {
+                subject: subject.clone(),
+                client: Some(client.clone()),
+                path: None,
+                grant: None,
+                token: None,
+                task: None,
+                server: "notes".parse().unwrap(),
+                method: "tools/call".into(),
+                target: Some("wipe".to_owned()),
+                arguments: None,
+                verdict: Verdict::Deny,
+                set: Some(SetName::Rights),
+                need: Need::Undeclared,
+                why: None,
+                observed: None,
+                because: Arc::default(),
+                scopes: ScopeSet::empty(),
+            };
+            Record { at: now, request, event: Event::Decision(Box::new(decision)) }
+        };
+        let records = [
+            refused(own, &user, &client),
+            refused(of_other_client, &user, &another),
+            refused(of_other_user, &other, &client),
+        ];
+        let mut tx = store.begin().await.unwrap();
+        tx.audit().append(NodeId::generate(now, &entropy), &records, now).await.unwrap();
+        tx.commit().await.unwrap();
+        let rights = Rights::new(RightsParts::default()).unwrap();
+        let whose = Whose { subject: &user, client: &client, rights: &rights };
+        for (request, is_found, expected) in
+            [(own, true, 1), (of_other_client, false, LOOKS), (of_other_user, false, LOOKS), (never, false, LOOKS)]
+        {
+            let (found, looks) = looked_for(&store, whose, request).await.unwrap();
+            assert_eq!((found.is_some(), looks), (is_found, expected), "{request}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use sekisho_client::openid::provider::discover;
 use sekisho_client::openid::sign_in::{SignInWish, begin};
 use sekisho_issuer::login::upstream::{Asking, ProviderParts, person};
 use sekisho_policy::grant::grantable;
+use sekisho_policy::model::Party;
 use sekisho_policy::rights::{NameOf, names};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
@@ -314,7 +315,7 @@ fn rights(
             accepted: None,
         };
         let tools: Vec<Tool> = definition.tools.iter().map(tool).collect();
-        let scopes = grantable(&rights, (&Subject::User(id), &client), &name, &tools, now);
+        let scopes = grantable(&rights, Party { subject: &Subject::User(id), client: &client }, &name, &tools, now);
         all.insert(server.clone(), scopes.to_string());
     }
     Ok(all)

@@ -32,7 +32,7 @@ pub(crate) struct Configuration {
     pub(crate) clients: Clients,
     /// The records.
     pub(crate) audit: Audit,
-    /// Where requests for access are announced.
+    /// Where requests for access, and tools that are held back, are announced.
     pub(crate) webhook: Option<Webhook>,
     /// Bounds that an operator may change.
     pub(crate) limits: Limits,
@@ -139,7 +139,8 @@ impl Default for Audit {
     }
 }
 
-/// Where requests for access are announced: a POST with a JSON body, signed as the Standard Webhooks have it.
+/// Where requests for access, and tools that are held back, are announced: a POST with a JSON body, signed as the Standard
+/// Webhooks have it.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Webhook {

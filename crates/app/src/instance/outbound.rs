@@ -1,4 +1,4 @@
-//! What an instance sends unasked: heads of the records to the second place, and requests for access to the webhook.
+//! What an instance sends unasked: heads of the records to the second place, and to the webhook what waits for an owner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Instance {
         }))
     }
 
-    /// Returns the announcer of requests for access, if the configuration names a webhook.
+    /// Returns the announcer of what waits for an owner, if the configuration names a webhook.
     pub(crate) fn announcer(&self) -> Result<Option<Announcer>, CommandError> {
         let configuration = self.configuration.load();
         let Some(webhook) = &configuration.webhook else { return Ok(None) };
@@ -41,6 +41,7 @@ impl Instance {
             http: self.reach_out(&configuration)?,
             store: self.store.clone(),
             clock: self.clock.clone(),
+            servers: self.site.servers.clone(),
         }))
     }
 

@@ -19,13 +19,13 @@ impl Instance {
     /// Answers a question about calls, by the configuration in force.
     pub(crate) async fn judge(&self, command: Command) -> Result<Outcome, CommandError> {
         let configuration = self.configuration.load_full();
-        judge(&self.store, (&self.source, &configuration), self.clock.now(), command).await
+        judge(&self.store, &self.source, &configuration, self.clock.now(), command).await
     }
 
     /// Answers a question about the servers in force and what is known of their tools.
     pub(crate) async fn describe(&self, command: Command) -> Result<Outcome, CommandError> {
         let configuration = self.configuration.load_full();
-        described::describe(&self.store, (&self.source, &configuration), command).await
+        described::describe(&self.store, &self.source, &configuration, command).await
     }
 }
 
@@ -33,7 +33,8 @@ impl Instance {
 /// change. Needs no running instance.
 pub(crate) async fn judge(
     store: &Store,
-    (source, configuration): (&Source, &Configuration),
+    source: &Source,
+    configuration: &Configuration,
     now: Timestamp,
     command: Command,
 ) -> Result<Outcome, CommandError> {

@@ -23,6 +23,8 @@ impl Instance {
             tokio::spawn(self.clone().close_calls()),
         ];
         work.extend(timekeeper.map(|timekeeper| tokio::spawn(timekeeper.keep())));
+        let listings = self.upkeep.listings_seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        work.extend(listings.map(|requests| tokio::spawn(self.clone().list_for_consents(requests))));
         work
     }
 

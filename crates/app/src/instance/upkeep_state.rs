@@ -2,12 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use sekisho_issuer::ListingRequest;
 use sekisho_protocol::ids::NodeId;
 use sekisho_store::{Refusals, Store};
+use tokio::sync::mpsc;
 
 use crate::clock::{SteadyClock, Timekeeper};
 use crate::error::CommandError;
 use crate::os::OsEntropy;
+
+/// How many requests to ask a server for its tools may wait.
+const LISTINGS_WAITING_MAX: usize = 16;
 
 /// The state of the background work.
 #[derive(Debug)]
@@ -20,6 +25,10 @@ pub(super) struct Upkeep {
     pub(super) begins_after: i64,
     /// The refusals of strangers, which are recorded as sums.
     pub(super) refusals: Arc<Refusals>,
+    /// Where the issuer sends requests to ask a server for its tools.
+    pub(super) listings: mpsc::Sender<ListingRequest>,
+    /// The other end, until the task that answers the requests is started.
+    pub(super) listings_seen: Mutex<Option<mpsc::Receiver<ListingRequest>>>,
 }
 
 impl Upkeep {
@@ -31,7 +40,15 @@ impl Upkeep {
             tracing::error!(%error, "the clock could not be compared with the records");
         }
         let begins_after = last_record(store, node).await?;
-        Ok(Self { clock, timekeeper: Mutex::new(Some(timekeeper)), begins_after, refusals: Arc::default() })
+        let (listings, listings_seen) = mpsc::channel(LISTINGS_WAITING_MAX);
+        Ok(Self {
+            clock,
+            timekeeper: Mutex::new(Some(timekeeper)),
+            begins_after,
+            refusals: Arc::default(),
+            listings,
+            listings_seen: Mutex::new(Some(listings_seen)),
+        })
     }
 }
 

@@ -149,6 +149,7 @@ impl Instance {
             http: Arc::new(reach::outbound(&configuration, extra_ca.clone())?),
             rights: rights_seen.clone(),
             refusals: upkeep.refusals.clone(),
+            listings: upkeep.listings.clone(),
             settings: settings::issuer_settings(&configuration),
             login: login_parts(&configuration, &base_url, extra_ca.clone())?,
         });

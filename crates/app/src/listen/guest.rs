@@ -25,7 +25,7 @@ use super::table::{Line, Ticket};
 const UNCOUNTED: usize = 4;
 /// What a header costs beside its name and value (RFC 9113 §6.5.2 counts so, too).
 const HEADER_BYTES: usize = 32;
-/// A body of a stranger has so long, beside the time that its length takes (ATK-191).
+/// How long a body of a caller without a token may take, beside the time that its length allows (ATK-191).
 const BODY_GRACE: Duration = Duration::from_secs(10);
 /// It comes with at least so many bytes a second: 128 kbit/s.
 const BODY_BYTES_PER_SECOND: usize = 16 << 10;
@@ -87,7 +87,7 @@ impl Guest {
         }
     }
 
-    /// What was left, unless it arrives too slowly.
+    /// Reads the rest of the body, unless it arrives too slowly.
     pub(crate) fn take_unread(&self) -> Option<Incoming> {
         let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
         unread.filter(|_| self.trouble() != Some(Trouble::Slow))
@@ -177,7 +177,7 @@ pub(crate) async fn read_on(mut body: Incoming) {
             }
         }
     };
-    // What has not come until then is not waited for.
+    // The rest is not waited for any longer.
     let _ = tokio::time::timeout(UNREAD_TIMEOUT, reading).await;
 }
 

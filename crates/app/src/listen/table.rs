@@ -32,7 +32,7 @@ const DESCRIPTORS_EACH: u64 = 2;
 pub(crate) const DESCRIPTORS: u64 = DESCRIPTORS_KEPT + DESCRIPTORS_EACH * CONNECTIONS_MAX as u64;
 /// How many connections of known callers are looked at for one that gives way.
 const LOOKED_AT_MAX: usize = 64;
-/// A connection that multiplexes may be open so long without a request. (One of HTTP/1.1 has the time of a head.)
+/// How long a connection that multiplexes may be open without a request. (One of HTTP/1.1 has the time for a head.)
 const IDLE: Duration = Duration::from_secs(120);
 /// How often that, and unread answers, are looked at.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
@@ -184,7 +184,7 @@ struct SlotRequest {
     is_reserve: bool,
 }
 
-/// What one address has.
+/// The connections of one address, by what is known of their callers.
 #[derive(Debug)]
 struct Address {
     open: usize,

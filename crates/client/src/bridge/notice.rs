@@ -10,7 +10,7 @@ pub enum Notice {
     },
     /// The server had forgotten the session, and a new one was begun.
     BegunAgain,
-    /// The server sent something that is no message, and it was dropped.
+    /// The server sent something that is not a message, and it was dropped.
     Dropped {
         /// Why.
         why: String,

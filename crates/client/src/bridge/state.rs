@@ -26,7 +26,8 @@ use crate::session::Session;
 pub(super) const TOOLS_MAX: usize = 10_000;
 /// Pages that are shown, each once. A server that has had so many shown to one person has no honest reason for more.
 pub(super) const SHOWN_MAX: usize = 256;
-/// How many notices of one kind are all given. After that, only those whose number is a power of two.
+/// Up to this many notices of one kind are all given. After that, only a notice whose number is a power of two is
+/// given.
 const NOTICES_MAX: u64 = 8;
 /// Between a client's lines and a server.
 pub struct Bridge {

@@ -32,7 +32,7 @@ pub struct Finding {
     pub row: Row,
     /// How it stands.
     pub standing: RowState,
-    /// What was seen.
+    /// What showed it, in a sentence.
     pub evidence: String,
 }
 
@@ -48,14 +48,14 @@ pub enum RowState {
     NotVisible,
 }
 
-/// A trap, and what was seen of it.
+/// A trap that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Trapped {
-    /// Which.
+    /// The trap.
     pub trap: Trap,
     /// What it is called.
     pub title: &'static str,
-    /// What was seen.
+    /// What showed it, in a sentence.
     pub evidence: String,
     /// What to change.
     pub change: &'static str,
@@ -72,7 +72,7 @@ pub struct Consequence {
     pub does: &'static str,
     /// Where that was seen.
     pub source: &'static str,
-    /// When.
+    /// When it was checked.
     pub checked: &'static str,
 }
 

@@ -41,7 +41,9 @@ pub enum HttpError {
         seconds: u64,
     },
     /// The response is compressed, although that was not accepted; it is not decompressed (ATK-32).
-    #[error("the answer is encoded though a plain one was asked for")]
+    #[error(
+        "the answer is compressed, although it was asked for as it is; its operator has to switch compression off for requests with `Accept-Encoding: identity`"
+    )]
     Encoding,
     /// The port belongs to a service other than HTTP.
     #[error("port {port} must not be called")]

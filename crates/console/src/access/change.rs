@@ -1,4 +1,4 @@
-//! What a person does: ask an owner; and what an owner does: lend, refuse, take back.
+//! The forms of the pages of access: a user asks an owner; an owner lends, refuses, or takes back.
 
 use sekisho_acts::access::{self, Ask, Lend};
 use sekisho_acts::{ActError, Invalid};
@@ -7,28 +7,26 @@ use sekisho_protocol::text::plain_text;
 use sekisho_store::Tx;
 use sekisho_web::Visit;
 use sekisho_web::error::PageError;
-use sekisho_web::parameters::{Form, Parameters};
+use sekisho_web::parameters::Form;
 use sekisho_web::place::Place;
 use sekisho_web::sentence::Sentence;
 use sekisho_web::session::{self, FormKind, Session, is_ours};
 
 use super::form::AccessForm;
 use super::found::{PageSubject, find, may_answer, refused};
+use crate::form_page::{Changed, Submission};
 use crate::{Console, own};
 
-/// Characters of what is said to be wrong with bounds.
+/// The most characters of the text that says what is wrong with bounds.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// What came of a form.
-pub(super) enum Changed {
-    /// Nothing yet: what was written, and what is wrong with it.
-    Not(AccessForm, Sentence),
-    /// It is done, and this is where to see it.
-    Now(Place),
-}
-
-/// Reads which button it was, and does it.
-pub(super) async fn change(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<Changed, PageError> {
+/// Does what the pressed button says.
+pub(super) async fn change(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    form: &Form,
+) -> Result<Changed<AccessForm>, PageError> {
     let named = PageSubject::read(id)?;
     let form = own::fields(form, &[])?;
     let mut tx = session::begin(&console.site, visit).await?;
@@ -42,9 +40,10 @@ pub(super) async fn change(console: &Console, visit: &Visit, id: &str, form: &Fo
     if !is_ours(visit, Some(&session), kind, id, form.one("csrf")) {
         return Err(PageError::Forgery);
     }
+    let sent = Submission { console, visit, form };
     let changed = match named {
-        PageSubject::Call(call) => ask(console, &mut tx, visit, (call, session), form).await?,
-        PageSubject::Request(id) => answer(console, &mut tx, visit, (id, session), form).await?,
+        PageSubject::Call(call) => ask(sent, &mut tx, call, session).await?,
+        PageSubject::Request(id) => answer(sent, &mut tx, id, session).await?,
     };
     if matches!(changed, Changed::Now(_)) {
         tx.commit().await?;
@@ -53,12 +52,11 @@ pub(super) async fn change(console: &Console, visit: &Visit, id: &str, form: &Fo
 }
 
 async fn ask(
-    console: &Console,
+    Submission { console, visit, form }: Submission<'_>,
     tx: &mut Tx,
-    visit: &Visit,
-    (call, session): (RequestId, Session),
-    form: &Parameters,
-) -> Result<Changed, PageError> {
+    call: RequestId,
+    session: Session,
+) -> Result<Changed<AccessForm>, PageError> {
     let by = own::performer(console, visit, &session);
     let (refused, _) = refused(tx, visit, call, session).await?;
     let draft = AccessForm::read(form);
@@ -66,22 +64,21 @@ async fn ask(
     let (task, reason) = (refused.decision.task, draft.reason.clone());
     match access::ask(tx, &by, Ask { grant, task, tool: refused.tool, reason, bounds: None }).await {
         Ok(asked) => Ok(Changed::Now(Place::Access(asked.id))),
-        Err(ActError::Invalid(Invalid::Reason)) => Ok(Changed::Not(draft, Sentence::ProblemReason)),
-        Err(ActError::Invalid(Invalid::ManyRequests)) => Ok(Changed::Not(draft, Sentence::ProblemManyRequests)),
+        Err(ActError::Invalid(Invalid::Reason)) => Ok(Changed::problem(draft, Sentence::ProblemReason)),
+        Err(ActError::Invalid(Invalid::ManyRequests)) => Ok(Changed::problem(draft, Sentence::ProblemManyRequests)),
         Err(error) => Err(own::page_error(error)),
     }
 }
 
 async fn answer(
-    console: &Console,
+    Submission { console, visit, form }: Submission<'_>,
     tx: &mut Tx,
-    visit: &Visit,
-    (id, session): (AccessRequestId, Session),
-    form: &Parameters,
-) -> Result<Changed, PageError> {
+    id: AccessRequestId,
+    session: Session,
+) -> Result<Changed<AccessForm>, PageError> {
     let by = own::performer(console, visit, &session);
     let (found, session) = find(tx, visit, id, session).await?;
-    // Who asked may look, and others answer.
+    // The user who asked may look at the page. Only others may answer.
     if !may_answer(&session, &found.asked) {
         return Err(PageError::NotYours { place: Place::Access(id), session: Box::new(session) });
     }
@@ -93,7 +90,7 @@ async fn answer(
             match access::lend(tx, &by, id, lend).await {
                 Err(ActError::Invalid(problem @ (Invalid::Bounds(_) | Invalid::BoundsLength))) => {
                     draft.detail = plain_text(&problem.to_string(), DETAIL_CHARS_MAX);
-                    return Ok(Changed::Not(draft, Sentence::ProblemBounds));
+                    return Ok(Changed::problem(draft, Sentence::ProblemBounds));
                 }
                 other => other.map(|_| ()),
             }

@@ -9,7 +9,7 @@ pub(super) struct AccessForm {
     pub(super) reason: String,
     pub(super) end: End,
     pub(super) bounds: String,
-    /// What exactly is wrong with the bounds, if something is.
+    /// What is wrong with the bounds. Empty: nothing.
     pub(super) detail: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the pages of access are about, and who may see it.
+//! Finds the refused call or the request that a page is about, for those who may see it.
 
 use sekisho_acts::reading::is_alive;
 use sekisho_protocol::audit::{Decision, Event, Verdict};
@@ -12,12 +12,12 @@ use sekisho_web::session::Session;
 
 use crate::own;
 
-/// What a page is about, by the name in its address.
+/// What a page is about, by the identifier in its path.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum PageSubject {
     /// A call that was refused.
     Call(RequestId),
-    /// What was asked.
+    /// A request for access.
     Request(AccessRequestId),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Refused {
     pub(super) tool: String,
 }
 
-/// The refusal of this request, if it was of the one who is signed in.
+/// Returns the refused call of this identifier, if it was made for the person who is signed in.
 pub(super) async fn refused(
     tx: &mut Tx,
     visit: &Visit,
@@ -70,11 +70,11 @@ pub(super) async fn refused(
     }
 }
 
-/// What was asked, with what came of it, for the one who asked and for owners.
+/// A request with its loan, for the user who asked and for owners.
 pub(super) struct RequestAndLoan {
     pub(super) asked: AccessRequest,
     pub(super) loan: Option<Loan>,
-    /// The grant behind it is good for anything.
+    /// Whether its grant is alive.
     pub(super) alive: bool,
 }
 

@@ -7,7 +7,7 @@ use sekisho_acts::reading::{self, Wanted};
 use sekisho_policy::lending::Hindrance;
 use sekisho_protocol::audit::Decision;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{AccessRequestId, ClientId, RequestId, ServerName, TaskId};
+use sekisho_protocol::ids::{ClientId, RequestId, ServerName, TaskId};
 use sekisho_protocol::text::plain_text;
 use sekisho_store::{AccessRequest, Loan, StoreError, Tx};
 use sekisho_web::Visit;
@@ -19,7 +19,8 @@ use sekisho_web::session::{FormKind, Session, form_token};
 use sekisho_web::shown::{self, ClientLine, JsonText, ServerLine};
 
 use super::form::AccessForm;
-use super::found::{PageSubject, Refused, find, may_answer, refused};
+use super::found::{PageSubject, Refused, RequestAndLoan, find, may_answer, refused};
+use crate::form_page::Filled;
 use crate::{Console, own, task_line};
 
 /// The most characters of bounds that are shown.
@@ -33,13 +34,13 @@ pub(super) struct AccessPage {
     id: String,
     ask: RequestFacts,
     standing: AccessState,
-    /// Each is there when that can be done now, by who is signed in.
+    /// Each of the three is there if the person who is signed in can do that now.
     asking: Option<AskForm>,
     answering: Option<AnswerForm>,
     take_back_csrf: Option<String>,
 }
 
-/// What is asked for.
+/// The request.
 struct RequestFacts {
     initial: String,
     server_initial: String,
@@ -50,10 +51,10 @@ struct RequestFacts {
     tool: String,
     purpose: Option<String>,
     reason: String,
-    /// What the rules that forbid it give as their reasons.
+    /// The reasons of the rules that forbid it.
     rules: Vec<String>,
     bounds: Option<JsonText>,
-    /// When an answer comes too late, or what was lent ends.
+    /// When the request expires, or when the loan ends.
     until: String,
 }
 
@@ -73,7 +74,7 @@ struct AnswerForm {
     problem: Option<Sentence>,
     /// What exactly is wrong with the bounds.
     detail: String,
-    /// What a loan would not change.
+    /// What would keep a loan from having an effect.
     warning: Option<Warning>,
 }
 
@@ -106,7 +107,7 @@ impl Warning {
     }
 }
 
-/// How it stands.
+/// The state of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AccessState {
     /// An owner reads it and has to answer.
@@ -121,7 +122,7 @@ enum AccessState {
     Held,
     /// It is lent.
     Lent,
-    /// What was lent has ended.
+    /// The loan has ended.
     Over,
     /// An owner said no.
     Refused,
@@ -166,36 +167,48 @@ impl AccessState {
     }
 }
 
-/// The page of what `id` names, for the person who is signed in. `problem`: what is wrong with the form that was sent.
+/// Makes the page of a refused call or of a request, for the person who is signed in.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    draft: &AccessForm,
-    problem: Option<Sentence>,
+    filled: &Filled<AccessForm>,
 ) -> Result<AccessPage, PageError> {
     let named = PageSubject::read(id)?;
     let mut tx = console.site.store.read().await?;
     let session = own::session(&mut tx, visit, named.place()).await?;
     match named {
-        PageSubject::Call(id) => asking_page(console, &mut tx, visit, session, id, (draft, problem)).await,
-        PageSubject::Request(id) => request_page(console, &mut tx, visit, session, id, (draft, problem)).await,
+        PageSubject::Call(call) => {
+            let (refused, session) = refused(&mut tx, visit, call, session).await?;
+            asking_page(PageParts { console, visit, session: &session, filled }, &mut tx, call, refused).await
+        }
+        PageSubject::Request(id) => {
+            let (found, session) = find(&mut tx, visit, id, session).await?;
+            request_page(PageParts { console, visit, session: &session, filled }, &mut tx, found).await
+        }
     }
 }
 
+/// The parts that both pages are made of.
+#[derive(Clone, Copy)]
+struct PageParts<'a> {
+    console: &'a Console,
+    visit: &'a Visit,
+    session: &'a Session,
+    filled: &'a Filled<AccessForm>,
+}
+
 async fn asking_page(
-    console: &Console,
+    PageParts { console, visit, session, filled }: PageParts<'_>,
     tx: &mut Tx,
-    visit: &Visit,
-    session: Session,
     call: RequestId,
-    (draft, problem): (&AccessForm, Option<Sentence>),
+    refused: Refused,
 ) -> Result<AccessPage, PageError> {
-    let (refused, session) = refused(tx, visit, call, session).await?;
     let id = call.to_string();
     let Refused { decision, tool, .. } = refused;
     let client = decision.client.clone().ok_or(PageError::Ended)?;
-    let (standing, rules) = asking(console, tx, &decision, (&client, &tool), visit.now).await?;
+    let wanted = Wanted { subject: &decision.subject, client: &client, server: &decision.server, tool: &tool };
+    let (standing, rules) = asking(console, tx, &decision, wanted, visit.now).await?;
     let facts = Facts {
         person: session.user.name.clone(),
         client: &client,
@@ -204,12 +217,12 @@ async fn asking_page(
         task: decision.task,
     };
     Ok(AccessPage {
-        chrome: Chrome::new(&console.site, visit).with(visit, &session, Some(id.clone())),
+        chrome: Chrome::new(&console.site, visit).with(visit, session, Some(id.clone())),
         ask: RequestFacts { rules, ..asked(console, tx, facts).await? },
         asking: (standing == AccessState::Asking).then(|| AskForm {
-            csrf: form_token(visit, Some(&session), FormKind::AskAccess, &id).expose().to_owned(),
-            reason: draft.reason.clone(),
-            problem,
+            csrf: form_token(visit, Some(session), FormKind::AskAccess, &id).expose().to_owned(),
+            reason: filled.form.reason.clone(),
+            problem: filled.problem,
         }),
         standing,
         answering: None,
@@ -223,24 +236,23 @@ async fn asking(
     console: &Console,
     tx: &mut Tx,
     decision: &Decision,
-    (client, tool): (&ClientId, &str),
+    wanted: Wanted<'_>,
     now: Timestamp,
 ) -> Result<(AccessState, Vec<String>), StoreError> {
     let rights = Arc::clone(&console.rights.borrow());
-    // The rules that forbade this very call: other arguments may be another matter, and a loan is none.
+    // Rules forbade this very call. Other arguments may be permitted, but a loan would change nothing.
     if let Some(reasons) = rights.forbidding(&decision.because) {
         return Ok((AccessState::Forbidden, reasons));
     }
-    let wanted = Wanted { subject: &decision.subject, client, server: &decision.server, tool };
     Ok(match hindrance(console, tx, wanted, now).await? {
         Some(Hindrance::Forbidden { reasons, .. }) => (AccessState::Forbidden, reasons),
         Some(Hindrance::Held { permitted: true }) => (AccessState::Held, Vec::new()),
-        // Who may not use it anyway is not told that it is there.
+        // A user who may not use the tool is not told that it exists.
         Some(Hindrance::Held { permitted: false }) | None => (AccessState::Asking, Vec::new()),
     })
 }
 
-/// What stands in the way of lending a tool for use by a client.
+/// Returns what would keep a loan of a tool from having an effect.
 async fn hindrance(
     console: &Console,
     tx: &mut Tx,
@@ -253,18 +265,14 @@ async fn hindrance(
 }
 
 async fn request_page(
-    console: &Console,
+    PageParts { console, visit, session, filled }: PageParts<'_>,
     tx: &mut Tx,
-    visit: &Visit,
-    session: Session,
-    id: AccessRequestId,
-    (draft, problem): (&AccessForm, Option<Sentence>),
+    found: RequestAndLoan,
 ) -> Result<AccessPage, PageError> {
-    let (found, session) = find(tx, visit, id, session).await?;
-    let id = id.to_string();
-    let owner = may_answer(&session, &found.asked);
+    let (draft, id) = (&filled.form, found.asked.id.to_string());
+    let owner = may_answer(session, &found.asked);
     let standing = AccessState::of(&found.asked, found.loan.as_ref(), found.alive, owner, visit.now);
-    let token = |kind| form_token(visit, Some(&session), kind, &id).expose().to_owned();
+    let token = |kind| form_token(visit, Some(session), kind, &id).expose().to_owned();
     let facts = Facts {
         person: shown::person(tx, &found.asked.subject).await?,
         client: &found.asked.client,
@@ -287,7 +295,7 @@ async fn request_page(
     let bounds = found.loan.as_ref().map_or(&found.asked.bounds, |loan| &loan.bounds);
     let until = found.loan.as_ref().map_or(found.asked.expires_at, |loan| loan.expires_at);
     Ok(AccessPage {
-        chrome: Chrome::new(&console.site, visit).with(visit, &session, Some(id.clone())),
+        chrome: Chrome::new(&console.site, visit).with(visit, session, Some(id.clone())),
         ask: RequestFacts {
             reason: plain_text(&found.asked.reason, sekisho_store::ACCESS_REASON_CHARS_MAX),
             bounds: bounds.as_ref().map(|schema| shown::json(&schema.to_string(), BOUNDS_CHARS_MAX)),
@@ -302,7 +310,7 @@ async fn request_page(
             end: draft.end,
             ends: AccessForm::ENDS,
             bounds: draft.bounds.clone(),
-            problem,
+            problem: filled.problem,
             detail: draft.detail.clone(),
             warning,
         }),

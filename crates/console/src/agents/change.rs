@@ -1,32 +1,30 @@
-//! What a person does with a grant: end it, or say what it is for now.
+//! The forms of the page of a grant: end it, or begin a task on it.
 
 use sekisho_acts::grant::{self, Whose};
 use sekisho_acts::task::{self, Begin, KnownTools, may_begin};
 use sekisho_acts::{ActError, reading};
-use sekisho_protocol::ids::{GrantId, TaskId};
+use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::task::TaskOrigin;
 use sekisho_store::TaskPlace;
 use sekisho_web::Visit;
 use sekisho_web::error::PageError;
 use sekisho_web::parameters::Form;
-use sekisho_web::sentence::Sentence;
+use sekisho_web::place::Place;
 use sekisho_web::session::{self, FormKind, is_ours};
 
 use super::found::{about_begin, find};
 use super::task_form::TaskForm;
+use crate::form_page::Changed;
 use crate::task_problem::sentence;
 use crate::{Console, offer, own};
 
-/// What came of a form that begins a task.
-pub(super) enum Begun {
-    /// Nothing yet: what was written, and what is wrong with it.
-    Not(TaskForm, Sentence),
-    /// It runs.
-    Task(TaskId),
-}
-
 /// Begins a task to which everything that the client does is held from now on.
-pub(super) async fn begin(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<Begun, PageError> {
+pub(super) async fn begin(
+    console: &Console,
+    visit: &Visit,
+    id: &str,
+    form: &Form,
+) -> Result<Changed<TaskForm>, PageError> {
     let id: GrantId = id.parse().map_err(|_| PageError::NotThere)?;
     let form = own::fields(form, &["tool"])?;
     let mut tx = session::begin(&console.site, visit).await?;
@@ -41,7 +39,7 @@ pub(super) async fn begin(console: &Console, visit: &Visit, id: &str, form: &For
     let draft = TaskForm::read(form)?;
     let definition = match draft.definition(&tools) {
         Ok(definition) => definition,
-        Err(problem) => return Ok(Begun::Not(draft, problem)),
+        Err(problem) => return Ok(Changed::problem(draft, problem)),
     };
     let by = own::performer(console, visit, &session);
     let begin = Begin {
@@ -55,10 +53,10 @@ pub(super) async fn begin(console: &Console, visit: &Visit, id: &str, form: &For
     match task::begin(&mut tx, &by, begin).await {
         Ok(task) => {
             tx.commit().await?;
-            Ok(Begun::Task(task))
+            Ok(Changed::Now(Place::Task(task)))
         }
         Err(ActError::Invalid(problem)) => match sentence(&problem) {
-            Some(sentence) => Ok(Begun::Not(draft, sentence)),
+            Some(sentence) => Ok(Changed::problem(draft, sentence)),
             None => Err(PageError::Malformed),
         },
         Err(error) => Err(own::page_error(error)),
@@ -77,7 +75,7 @@ pub(super) async fn end(console: &Console, visit: &Visit, id: &str, form: &Form)
     let (_, session) = find(&mut tx, visit, grant).await?;
     match grant::revoke(&mut tx, &own::performer(console, visit, &session), grant).await {
         Ok(()) => Ok(tx.commit().await?),
-        // Ended meanwhile, which is what was wanted.
+        // It has ended meanwhile, and that was the aim.
         Err(ActError::Absent { .. }) => Ok(()),
         Err(error) => Err(own::page_error(error)),
     }

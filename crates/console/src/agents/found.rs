@@ -11,7 +11,7 @@ use sekisho_web::session::Session;
 use crate::offer::digest_of;
 use crate::own;
 
-/// The grant, if it is of the one who is signed in, whatever became of it.
+/// Returns the grant if the person who is signed in gave it, also if it has ended.
 pub(super) async fn find(tx: &mut Tx, visit: &Visit, id: GrantId) -> Result<(Grant, Session), PageError> {
     let place = Place::Grant(id);
     let session = own::session(tx, visit, place).await?;
@@ -20,7 +20,7 @@ pub(super) async fn find(tx: &mut Tx, visit: &Visit, id: GrantId) -> Result<(Gra
     own::only(found, session, place)
 }
 
-/// What the form is about: this grant, held to what it is held to now, and these definitions of the tools on it.
+/// What the form is about: this grant with its present task, and the definitions of the tools on the page.
 pub(super) fn about_begin(grant: &Grant, tools: &[Tool]) -> String {
     let current = grant.task.map(|task| task.to_string()).unwrap_or_default();
     format!("{} {current} {}", grant.id, digest_of(tools))

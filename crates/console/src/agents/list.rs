@@ -29,7 +29,7 @@ pub(crate) struct GrantLine {
     pub(crate) csrf: String,
 }
 
-/// Scopes in words; what another of them includes anyway is left out.
+/// The scopes in words. A scope that another one includes is left out.
 pub(crate) fn scope_lines(language: Language, scopes: &ScopeSet) -> Vec<ScopeLine> {
     let is_included = |scope: &&_| {
         !scopes.iter().any(|other| other != *scope && sekisho_protocol::scope::Scope::includes(other, scope))

@@ -1,4 +1,4 @@
-//! The page of a grant: who, where, what, for which tasks.
+//! The page of a grant: its client, server, scopes and tasks.
 
 use askama::Template;
 use sekisho_acts::reading::is_alive;
@@ -18,13 +18,14 @@ use super::found::{about_begin, find};
 use super::list::scope_lines;
 use super::task_form::TaskForm;
 use crate::Console;
+use crate::form_page::Filled;
 use crate::offer::{self, OfferLine};
 use crate::task_line::{Ends, TaskLine};
 
 /// How many tasks the page of a grant lists, the newest first.
 const TASKS_MAX: usize = 50;
 
-/// One grant: who, where, what, for which tasks.
+/// A grant: its client, server, scopes and tasks.
 #[derive(Template)]
 #[template(path = "agent.html")]
 pub(super) struct AgentPage {
@@ -60,14 +61,14 @@ struct BeginForm {
     problem: Option<Sentence>,
 }
 
-/// The page of a grant, for the person who gave it. `problem`: what is wrong with the form that was sent.
+/// The page of a grant, for the person who gave it.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    draft: &TaskForm,
-    problem: Option<Sentence>,
+    filled: &Filled<TaskForm>,
 ) -> Result<AgentPage, PageError> {
+    let (draft, problem) = (&filled.form, filled.problem);
     let id: GrantId = id.parse().map_err(|_| PageError::NotThere)?;
     let mut tx = console.site.store.read().await?;
     let (grant, session) = find(&mut tx, visit, id).await?;

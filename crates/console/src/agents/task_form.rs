@@ -35,7 +35,7 @@ impl TaskForm {
         Ok(Self { purpose: text("purpose"), calls: text("calls"), end, tools, reading: reads(form) })
     }
 
-    /// The task that it describes, of the tools that were offered.
+    /// Returns the task that the form describes, with those of the offered tools that are ticked.
     pub(super) fn definition(&self, offered: &[Tool]) -> Result<TaskDefinition, Sentence> {
         let calls = match self.calls.as_str() {
             "" => None,

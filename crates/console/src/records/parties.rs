@@ -11,7 +11,7 @@ use sekisho_web::shown;
 
 use super::words;
 
-/// Who is in a record: for whom, through which client, at which server.
+/// Returns the subject, the client and the server of a record.
 pub(super) fn parties(event: &Event) -> (Option<&Subject>, Option<&ClientId>, Option<&ServerName>) {
     match event {
         Event::ClockSet { .. } | Event::Refusals(_) => (None, None, None),
@@ -38,8 +38,8 @@ impl People {
         Ok(name)
     }
 
-    /// Who did it: a person by name, another actor by its word. `None`: a client or somebody unknown, of whom the subject says
-    /// more.
+    /// Returns who did it: the name of a person, or the word for another kind of actor. `None`: a client or an unknown
+    /// actor; the subject of the record says more.
     pub(super) async fn actor(
         &mut self,
         tx: &mut Tx,

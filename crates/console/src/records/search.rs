@@ -118,7 +118,7 @@ impl Search {
         }
     }
 
-    /// The query that looks for the same before this exchange.
+    /// Returns the query of the page with the exchanges before this one, with the same search.
     pub(super) fn before(&self, request: RequestId) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         query.append_pair("before", &request.to_string());
@@ -137,12 +137,7 @@ impl Search {
     }
 
     /// Whether an exchange is what is looked for.
-    pub(super) async fn fits(
-        &self,
-        tx: &mut Tx,
-        (people, clients): (&mut People, &mut Names),
-        records: &[Record],
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn fits(&self, tx: &mut Tx, names: &mut Names, records: &[Record]) -> Result<bool, StoreError> {
         let (mut who, mut client) = (self.who.is_empty(), self.client.is_empty());
         let (mut server, mut set) = (self.server.is_none(), self.set.is_none());
         for record in records {
@@ -150,10 +145,10 @@ impl Search {
             server |= at.is_some() && at == self.server.as_ref();
             set |= matches!(&record.event, Event::Decision(decision) if self.set.is_some() && decision.set == self.set);
             if let (false, Some(subject)) = (who, subject) {
-                who = contains(&people.name(tx, subject).await?, &self.who);
+                who = contains(&names.people.name(tx, subject).await?, &self.who);
             }
             if let (false, Some(through)) = (client, through) {
-                let named = contains(&clients.find(tx, through).await?, &self.client);
+                let named = contains(&names.client(tx, through).await?, &self.client);
                 client = named || through.as_str() == self.client;
             }
         }
@@ -165,17 +160,20 @@ fn contains(name: &str, part: &str) -> bool {
     name.to_lowercase().contains(&part.to_lowercase())
 }
 
-/// Clients that were looked up for one page, each once.
+/// People and clients that were looked up for one page, each once.
 #[derive(Debug, Default)]
-pub(super) struct Names(BTreeMap<ClientId, String>);
+pub(super) struct Names {
+    pub(super) people: People,
+    clients: BTreeMap<ClientId, String>,
+}
 
 impl Names {
-    async fn find(&mut self, tx: &mut Tx, id: &ClientId) -> Result<String, StoreError> {
-        if let Some(known) = self.0.get(id) {
+    async fn client(&mut self, tx: &mut Tx, id: &ClientId) -> Result<String, StoreError> {
+        if let Some(known) = self.clients.get(id) {
             return Ok(known.clone());
         }
         let name = shown::client(tx, id).await?.name;
-        self.0.insert(id.clone(), name.clone());
+        self.clients.insert(id.clone(), name.clone());
         Ok(name)
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn find(tx: &mut Tx, visit: &Visit, id: TaskId) -> Result<(Task
     own::only(found, session, place)
 }
 
-/// The tools that could be added: offered, and not there yet.
+/// Returns the offered tools that are not in the task yet.
 pub(super) fn addable(task: &Task, offered: Vec<Tool>) -> Vec<Tool> {
     offered.into_iter().filter(|tool| !task.definition.tools.contains_key(&tool.name)).collect()
 }

@@ -15,6 +15,7 @@ use sekisho_web::shown::{self, ClientLine, JsonText, ServerLine};
 use super::found::{TaskAndGrant, about_widen, addable, find};
 use super::widening_form::WideningForm;
 use crate::Console;
+use crate::form_page::Filled;
 use crate::offer::{self, OfferLine};
 use crate::task_line::{Ends, purpose, state};
 
@@ -42,13 +43,13 @@ pub(super) struct TaskPage {
     tools: Vec<NeedLine>,
     resources: Vec<String>,
     prompts: Vec<String>,
-    /// Each is there when the task can be changed so now.
+    /// Each of the forms is there if the task can be changed in that way now.
     widen: Option<WidenForm>,
     finish_csrf: Option<String>,
     resume_csrf: Option<String>,
 }
 
-/// What is left of a budget, and what it was.
+/// The calls that are left, and the total.
 struct Calls {
     left: i64,
     total: u32,
@@ -76,13 +77,12 @@ impl TaskPage {
     }
 }
 
-/// The page of a task, for the person who gave its grant. `problem`: what is wrong with the form that was sent.
+/// The page of a task, for the person who gave its grant.
 pub(super) async fn page(
     console: &Console,
     visit: &Visit,
     id: &str,
-    wish: &WideningForm,
-    problem: Option<Sentence>,
+    filled: &Filled<WideningForm>,
 ) -> Result<TaskPage, PageError> {
     let id: TaskId = id.parse().map_err(|_| PageError::NotThere)?;
     let mut tx = console.site.store.read().await?;
@@ -96,8 +96,8 @@ pub(super) async fn page(
     } else {
         let addable = addable(&task, offer::tools(console, &mut tx, &grant, visit.now).await?);
         let csrf = form(FormKind::WidenTask, &about_widen(&task, &addable));
-        let offered = addable.iter().map(|tool| OfferLine::new(tool, &grant.scopes, &wish.tools)).collect();
-        Some(WidenForm { csrf, offered, calls: wish.calls.clone(), problem })
+        let offered = addable.iter().map(|tool| OfferLine::new(tool, &grant.scopes, &filled.form.tools)).collect();
+        Some(WidenForm { csrf, offered, calls: filled.form.calls.clone(), problem: filled.problem })
     };
     let resumable = alive && is_over && grant.task == Some(id);
     let client = shown::client(&mut tx, &grant.client).await?;

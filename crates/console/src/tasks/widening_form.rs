@@ -27,7 +27,7 @@ impl WideningForm {
         Self { tools: all("tool"), unbound: all("unbound"), calls: text("calls"), end: text("end") }
     }
 
-    /// What it comes to, of the tools that could be added.
+    /// Returns what the form adds, with those of the addable tools that are ticked.
     pub(super) fn more(&self, task: &Task, addable: &[Tool]) -> Result<More, Sentence> {
         let calls = match self.calls.as_str() {
             "" => 0,

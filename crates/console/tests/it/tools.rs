@@ -1,12 +1,16 @@
-//! Tools that are held back: for owners to read, and to let through as they were read.
+//! The page of a server's tools: an owner reads what is held back and lets it through as it was read, gives classes, and sees
+//! which tools came later.
+
+use std::sync::Arc;
 
 use http::StatusCode;
 use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::role::Role;
+use sekisho_protocol::server::{ServerCard, ServerDirectory};
 
-use crate::harness::{Ask, Site};
+use crate::harness::{Ask, Site, card};
 
 const PAGE: &str = "/servers/notes/tools";
 
@@ -98,4 +102,87 @@ async fn only_who_administers_sees_what_is_held_back() {
     let client = site.registered(redirect).await;
     let (_, page) = owner.open(&Ask::new(&site, &client, redirect).set("scope", "mcp:destructive tool:wipe")).await;
     assert!(!page.values("use").contains(&"wipe".to_owned()), "{}", page.body);
+}
+
+/// A tool without a class gets one on the page, with the definition that was shown; a class of the configuration file goes
+/// before it, so such a tool is not asked about. Every server's page is found from the home page.
+#[tokio::test]
+async fn an_owner_gives_tools_their_class() {
+    let site = Site::new().await;
+    let tools = ["add_note", "read_note", "wipe"].map(|name| seen(name, &format!(r#"{{"name":"{name}"}}"#)));
+    shows(&site, &tools).await;
+    let classes = [("wipe".to_owned(), ToolClass::Destructive)].into();
+    let notes = ServerCard { classes, ..card("notes") };
+    site.servers.send_replace(Arc::new(ServerDirectory::new([notes])));
+    let mut owner = site.signed_in("owner").await;
+    assert!(owner.get("/").await.body.contains(PAGE), "nothing is held back, and the page is found");
+    let page = owner.get(PAGE).await;
+    assert!(page.body.contains("Nothing is held back"), "{}", page.body);
+    assert_eq!(page.values("tool"), ["add_note", "read_note"]);
+    let csrf = page.csrf();
+    let fields =
+        [("csrf", csrf.as_str()), ("tool", "read_note"), ("class.read_note", "read"), ("class.add_note", "write")];
+    assert_eq!(owner.post(PAGE, &fields).await.location(), PAGE);
+    let expected = [
+        ("add_note".to_owned(), None, false),
+        ("read_note".to_owned(), Some(ToolClass::Read), false),
+        ("wipe".to_owned(), None, false),
+    ];
+    assert_eq!(standing(&site).await, expected);
+    assert_eq!(owner.get(PAGE).await.values("tool"), ["add_note"]);
+    // A definition that changes while the owner reads is given no class.
+    let csrf = owner.get(PAGE).await.csrf();
+    shows(&site, &[seen("add_note", r#"{"name":"add_note","description":"and mails it"}"#)]).await;
+    let fields = [("csrf", csrf.as_str()), ("tool", "add_note"), ("class.add_note", "write")];
+    assert_eq!(owner.post(PAGE, &fields).await.status, StatusCode::FORBIDDEN);
+}
+
+/// The tools that a server did not show at first stand on its page with the time, and what became of each of them.
+#[tokio::test]
+async fn an_owner_sees_which_tools_came_later() {
+    let site = Site::new().await;
+    shows(&site, &[seen("read_note", r#"{"name":"read_note"}"#)]).await;
+    site.clock.advance_seconds(60);
+    let notes = "notes".parse().unwrap();
+    let mut tx = site.store.begin().await.unwrap();
+    tx.catalogue().seen_by_callers(&notes, &["whisper".to_owned()], site.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let later = [seen("read_note", r#"{"name":"read_note"}"#), seen("wipe", r#"{"name":"wipe"}"#)];
+    shows(&site, &later).await;
+    let mut owner = site.signed_in("owner").await;
+    let page = owner.get(PAGE).await;
+    let list = page.body.split("id=\"later\"").nth(1).unwrap().to_owned();
+    let when = sekisho_web::shown::moment(site.clock.now());
+    for line in [
+        format!("<code>wipe</code><span class=\"small\">{when} · held back, see above"),
+        format!("<code>whisper</code><span class=\"small\">{when} · shown to an application and not to the checkpoint"),
+    ] {
+        assert!(list.contains(&line), "{line}: {list}");
+    }
+    assert!(!list.contains("<code>read_note</code>"), "{list}");
+    let csrf = page.csrf();
+    let fields = [("csrf", csrf.as_str()), ("tool", "wipe"), ("class.wipe", "destructive")];
+    assert_eq!(owner.post(PAGE, &fields).await.location(), PAGE);
+    let page = owner.get(PAGE).await;
+    assert!(
+        page.body.contains(&format!("<code>wipe</code><span class=\"small\">{when} · let through")),
+        "{}",
+        page.body
+    );
+}
+
+/// Several tools of one name cannot be let through, and the page says so in place of a box to tick.
+#[tokio::test]
+async fn a_name_of_several_tools_cannot_be_ticked() {
+    let site = Site::new().await;
+    shows(&site, &[seen("read_note", r#"{"name":"read_note"}"#)]).await;
+    shows(&site, &[seen("read_note", r#"[{"name":"read_note"},{"name":"read_note","title":"Wipe"}]"#)]).await;
+    let mut owner = site.signed_in("owner").await;
+    let page = owner.get(PAGE).await;
+    assert!(page.offered("tool").is_empty(), "{}", page.body);
+    assert!(page.body.contains("Several tools of the server have this name"), "{}", page.body);
+    let csrf = page.csrf();
+    let fields = [("csrf", csrf.as_str()), ("tool", "read_note"), ("class.read_note", "read")];
+    assert_ne!(owner.post(PAGE, &fields).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(standing(&site).await, [("read_note".to_owned(), None, true)]);
 }

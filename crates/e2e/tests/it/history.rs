@@ -18,6 +18,8 @@ use sekisho_e2e::harness::{Checkpoint, Person, sekisho_alone};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::commands::pinning;
+
 const PASSWORD: &str = "correct horse battery staple";
 const UP: &str = "/mcp/up";
 
@@ -250,39 +252,110 @@ async fn replay_judges_calls_that_a_rule_named_like_a_loan_permitted() {
     }
 }
 
+/// A receiver of the webhook's messages.
+struct Hook {
+    url: String,
+    heard: mpsc::UnboundedReceiver<(HeaderMap, String)>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// The secret that signs the messages.
+const HOOK_SECRET: &str = "a secret of twenty-four characters";
+
+impl Hook {
+    async fn start() -> Self {
+        let (sender, heard) = mpsc::unbounded_channel();
+        let router = Router::new().fallback(
+            async |State(sender): State<mpsc::UnboundedSender<(HeaderMap, String)>>,
+                   headers: HeaderMap,
+                   body: String| {
+                sender.send((headers, body)).unwrap();
+            },
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let serving = tokio::spawn(async move { axum::serve(listener, router.with_state(sender)).await.unwrap() });
+        Self { url, heard, serving }
+    }
+
+    fn configuration(&self) -> String {
+        format!("[webhook]\nurl = \"{}\"\nsecret = \"{HOOK_SECRET}\"\n", self.url)
+    }
+
+    /// The next message and its identifier, if its signature is right.
+    async fn next(&mut self) -> (String, Value) {
+        let (headers, body) = tokio::time::timeout(Duration::from_secs(20), self.heard.recv()).await.unwrap().unwrap();
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let id = header("webhook-id");
+        let signed = format!("{id}.{}.{body}", header("webhook-timestamp"));
+        assert_eq!(header("webhook-signature"), format!("v1,{}", hmac_sha256(HOOK_SECRET, &signed)));
+        (id, serde_json::from_str(&body).unwrap())
+    }
+
+    /// Holds that no further message comes: the checkpoint looks every two seconds.
+    async fn is_silent(mut self) {
+        let again = tokio::time::timeout(Duration::from_secs(3), self.heard.recv()).await;
+        self.serving.abort();
+        assert!(again.is_err(), "announced twice: {again:?}");
+    }
+}
+
 /// A request for access is announced by a signed webhook, once, with the page on which it is answered.
 #[tokio::test]
 async fn a_request_for_access_is_announced() {
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let router = Router::new().fallback(
-        async |State(sender): State<mpsc::UnboundedSender<(HeaderMap, String)>>, headers: HeaderMap, body: String| {
-            sender.send((headers, body)).unwrap();
-        },
-    );
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let hook = format!("http://{}/hook", listener.local_addr().unwrap());
-    let serving = tokio::spawn(async move { axum::serve(listener, router.with_state(sender)).await.unwrap() });
-    let secret = "a secret of twenty-four characters";
-    let (checkpoint, _upstream) = started(&format!("[webhook]\nurl = \"{hook}\"\nsecret = \"{secret}\"")).await;
+    let mut hook = Hook::start().await;
+    let (checkpoint, _upstream) = started(&hook.configuration()).await;
     let granted = let_in(&checkpoint, "bob", "mcp:write").await;
     let refused = ask(address(&checkpoint), &tool(UP, &granted.access, "wipe")).await.unwrap();
     let page = refused.json()["error"]["data"]["remedy"]["url"].as_str().unwrap().to_owned();
     Person::new("bob", PASSWORD).filling("reason", "the disk is full").say_yes(&page).await;
-    let (headers, body) = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await.unwrap().unwrap();
-    let told: Value = serde_json::from_str(&body).unwrap();
+    let (id, told) = hook.next().await;
     assert_eq!(told["type"], "access_request.asked");
     let data = &told["data"];
     assert_eq!(
         (&data["user"], &data["server"], &data["tool"], &data["reason"]),
         (&json!("bob"), &json!("up"), &json!("wipe"), &json!("the disk is full"))
     );
-    let id = data["request"].as_str().unwrap();
+    assert_eq!(data["request"], id.as_str());
     assert_eq!(data["url"], format!("{}/access/{id}", checkpoint.base_url()));
-    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-    assert_eq!(header("webhook-id"), id);
-    let signed = format!("{id}.{}.{body}", header("webhook-timestamp"));
-    assert_eq!(header("webhook-signature"), format!("v1,{}", hmac_sha256(secret, &signed)));
-    let again = tokio::time::timeout(Duration::from_secs(3), heard.recv()).await;
-    assert!(again.is_err(), "announced twice");
-    serving.abort();
+    hook.is_silent().await;
+}
+
+/// ATK-76: tools that are held back are announced by the same webhook, those of one server together and each form of them
+/// once, with the page on which an owner reads what changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_that_are_held_back_are_announced() {
+    let mut hook = Hook::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let show = |tools: &[Value]| std::fs::write(folder.path().join("tools.json"), json!(tools).to_string()).unwrap();
+    show(&[pinning::tool("read_one", "Reads one."), pinning::tool("read_two", "Reads two.")]);
+    let program = json!(["sh", pinning::changeable(folder.path())]);
+    let toml =
+        format!("{}\n[servers.up]\ncommand = {program}\ntools = {{ read_one = \"read\" }}\n", hook.configuration());
+    let checkpoint = Checkpoint::configured(&toml).owner("alice", PASSWORD).start().await;
+    let list = async || {
+        let listed = checkpoint.command(&["server", "tools", "propose", "up"]).await;
+        assert_eq!(listed.code(), Some(0), "{}", listed.stderr);
+    };
+    list().await;
+    show(&[
+        pinning::tool("read_one", "Reads one, and mails it."),
+        pinning::tool("read_two", "Reads two."),
+        pinning::tool("wipe_all", "Wipes."),
+    ]);
+    list().await;
+    let (_, told) = hook.next().await;
+    assert_eq!(told["type"], "tools.held");
+    let data = &told["data"];
+    assert_eq!(data["url"], format!("{}/servers/up/tools", checkpoint.base_url()));
+    let tools = data["tools"].as_array().unwrap();
+    let row = |at: usize| (&tools[at]["name"], &tools[at]["change"]);
+    assert_eq!((tools.len(), row(0)), (2, (&json!("read_one"), &json!("changed"))), "{data}");
+    assert_eq!(row(1), (&json!("wipe_all"), &json!("new")), "{data}");
+    // The fingerprint is the one that `accept` takes.
+    let accepted = format!("wipe_all@{}", tools[1]["fingerprint"].as_str().unwrap());
+    assert_eq!(checkpoint.command(&["server", "tools", "accept", "up", &accepted]).await.code(), Some(0));
+    assert!(!told.to_string().contains("mails it"), "the definition is not in the message: {told}");
+    list().await;
+    hook.is_silent().await;
 }

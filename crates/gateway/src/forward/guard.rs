@@ -30,9 +30,10 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// A variable that keeps the heap of a guard small, and how we spell its value 0. Our allocator, mimalloc, uses huge
-/// pages where it may (`transparent_hugepage`), and a guard that needs 400 kB then takes 6 MB. If a guard finds exactly
-/// this value, it starts its program through [`unburden`]; any other value is the program's own.
+/// A variable that keeps the heap of a guard small, and the value that we give it, which means 0. Our allocator,
+/// mimalloc, uses huge pages where it may (`transparent_hugepage`), and a guard that needs 400 kB then takes 6 MB. The
+/// value is written in an unusual way: a guard that finds exactly this value knows that it is ours, and starts its
+/// program through [`unburden`]. Any other value belongs to the program.
 pub const SMALL_HEAP: (&str, &str) = ("MIMALLOC_ALLOW_THP", "00");
 
 /// Undoes in this process what [`SMALL_HEAP`] did, and becomes `program`. It removes the variable and allows huge pages

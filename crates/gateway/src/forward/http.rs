@@ -283,7 +283,7 @@ impl HttpUpstream {
         match content_type(response.headers()) {
             Some(ContentType::EventStream) => {
                 let max = self.limits.answer_bytes_max;
-                let relay = Relay::new(response.into_body(), max, (reading.deadline, reading.room), &self.url);
+                let relay = Relay::new(response.into_body(), max, reading.deadline, reading.room, &self.url);
                 Ok(AnswerBody::Events(relay.boxed()))
             }
             Some(ContentType::Json) => self.collect(response, reading).await.map(AnswerBody::Json),

@@ -96,7 +96,7 @@ impl StdioUpstream {
         };
         let holder = holder(&request.cleared);
         let key = SlotKey { scope, init: Some(init) };
-        let slot = self.slot((key, holder.clone()), Some((id.clone(), request.body.clone())));
+        let slot = self.slot(key, holder.clone(), Some((id.clone(), request.body.clone())));
         let json = |answer: &[u8]| {
             let answer = splice::replace_id(answer, id).map_err(|error| edit(&error))?;
             Ok::<_, ForwardError>(AnswerBody::Json(Bytes::from(answer)))

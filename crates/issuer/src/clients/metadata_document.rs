@@ -69,7 +69,7 @@ pub(crate) async fn find(
     }
     let before = documents.good.get(id).await;
     let was_read = is_stored || before.is_some();
-    let fetched = documents.cache.try_get_with(id.clone(), fetch(issuer, visit, (id, &url), was_read)).await;
+    let fetched = documents.cache.try_get_with(id.clone(), fetch(issuer, visit, id, &url, was_read)).await;
     match (fetched, before) {
         (Ok(believed), _) => {
             documents.good.insert(id.clone(), believed.clone()).await;
@@ -154,7 +154,8 @@ fn check_policy(policy: &DocumentPolicy, url: &Url) -> Result<(), DocumentError>
 async fn fetch(
     issuer: &Issuer,
     visit: &Visit,
-    (id, url): (&ClientId, &Url),
+    id: &ClientId,
+    url: &Url,
     was_read: bool,
 ) -> Result<Believed, DocumentError> {
     let limits = &issuer.limits;

@@ -190,13 +190,11 @@ async fn approve(
     }
     bind(tx, visit, request, Some(session)).await?;
     let scopes = approved_scopes(form.all("scope"), &offer.scopes.union(&offer.stay.scope()));
-    let used: BTreeSet<&str> = used_tools(&offer, form);
+    let tools = ToolChoices::of(&offer, form);
     // With everything left ticked, what is granted is what was asked for.
-    let fewer = is_narrowed(&offer, form) && used.len() < offer.known.len();
-    let scopes = if fewer { narrowed(&scopes, &offer.known, &used) } else { scopes };
-    let narrowed_by = form.one("narrow").is_some();
-    let shown = offer.known.iter().filter(|_| narrowed_by).map(|tool| tool.name.as_str()).collect();
-    let conditions = conditions(visit, request, form, (&shown, &used))?;
+    let fewer = tools.used.len() < tools.shown.len();
+    let scopes = if fewer { narrowed(&scopes, &offer.known, &tools.used) } else { scopes };
+    let conditions = conditions(visit, request, form, &tools)?;
     let needs_nothing = conditions.task.as_ref().is_some_and(|task| task.definition.check().is_err());
     if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
@@ -210,7 +208,8 @@ async fn approve(
             return denied(issuer, tx, visit, request, Some(session), Denial::Bounds).await;
         }
     }
-    let code = grant(issuer, tx, visit, request, session, (&scopes, conditions.clone())).await?;
+    let agreed = Agreed { scopes: scopes.clone(), conditions: conditions.clone() };
+    let code = grant(issuer, tx, visit, request, session, agreed).await?;
     let by = records::performer(issuer, visit, Actor::User(session.user.id));
     classify(tx, &by, request, &offer, form).await?;
     if may_skip_consent(&request.client) && scopes == request.pending.scopes && conditions == Conditions::default() {
@@ -221,25 +220,38 @@ async fn approve(
     Ok(Answer::Approved(code))
 }
 
-/// Whether single tools stood on the page to be unticked.
-fn is_narrowed(offer: &Offer, form: &Parameters) -> bool {
-    !offer.known.is_empty() && form.one("narrow").is_some()
+/// The tools that stood on the page one by one.
+struct ToolChoices<'o> {
+    /// All of them; none if the page did not list them.
+    shown: BTreeSet<&'o str>,
+    /// Those that were left ticked.
+    used: BTreeSet<&'o str>,
 }
 
-/// The tools that were left ticked, of those that stood there.
-fn used_tools<'o>(offer: &'o Offer, form: &Parameters) -> BTreeSet<&'o str> {
-    let ticked = |tool: &&Tool| form.all("use").any(|key| key == tool_key(&tool.name));
-    offer.known.iter().filter(ticked).map(|tool| tool.name.as_str()).collect()
+impl<'o> ToolChoices<'o> {
+    fn of(offer: &'o Offer, form: &Parameters) -> Self {
+        let listed = form.one("narrow").is_some();
+        let ticked = |tool: &&Tool| form.all("use").any(|key| key == tool_key(&tool.name));
+        Self {
+            shown: offer.known.iter().filter(|_| listed).map(|tool| tool.name.as_str()).collect(),
+            used: offer.known.iter().filter(ticked).map(|tool| tool.name.as_str()).collect(),
+        }
+    }
+}
+
+/// What a person agreed to.
+struct Agreed {
+    scopes: ScopeSet,
+    conditions: Conditions,
 }
 
 /// What the person set beside the scopes. A task of the client's stays one, with fewer tools if some were unticked; a
-/// template that was chosen and a purpose in the person's own words each make one. `shown` are the tools that stood on
-/// the page one by one.
+/// template that was chosen and a purpose in the person's own words each make one.
 fn conditions(
     visit: &Visit,
     request: &Request,
     form: &Parameters,
-    (shown, used): (&BTreeSet<&str>, &BTreeSet<&str>),
+    ToolChoices { shown, used }: &ToolChoices<'_>,
 ) -> Result<Conditions, ConsentError> {
     let word = form.one("end").unwrap_or_default();
     let end = End::ALL.into_iter().find(|end| end.word() == word).ok_or(ConsentError::Malformed)?;
@@ -283,7 +295,7 @@ async fn grant(
     visit: &Visit,
     request: &Request,
     session: &Session,
-    (scopes, conditions): (&ScopeSet, Conditions),
+    Agreed { scopes, conditions }: Agreed,
 ) -> Result<AuthorizationCode, ConsentError> {
     if !tx.pendings().answer(request.pending.id, visit.now).await? {
         return Err(ConsentError::RequestGone);
@@ -300,7 +312,7 @@ async fn grant(
         subject: Subject::User(session.user.id),
         server: request.server.name.clone(),
         resource: request.server.resource.as_str().to_owned(),
-        scopes: scopes.clone(),
+        scopes,
         path: ActorPath::direct(request.client.id.clone()),
         conditions,
         issued_at: visit.now,
@@ -371,7 +383,8 @@ pub(super) async fn approve_remembered(
     // Whether it may stay was a part of what was agreed to.
     let asked = if offer.stay.is_ticked() { offer.stay.scope() } else { ScopeSet::empty() };
     let scopes = offer.scopes.union(&asked);
-    let code = grant(issuer, &mut tx, visit, request, session, (&scopes, Conditions::default())).await?;
+    let agreed = Agreed { scopes: scopes.clone(), conditions: Conditions::default() };
+    let code = grant(issuer, &mut tx, visit, request, session, agreed).await?;
     let entry = of_request(ActKind::ConsentGiven, request, Some(session));
     let entry = Act { scopes, detail: "remembered".to_owned(), ..entry };
     records::append(issuer, &mut tx, visit, entry).await?;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use sekisho_acts::reading;
+use std::collections::BTreeSet;
+
 use sekisho_picture::sets::{Captions, Member, SetsFigure, SvgUse};
 use sekisho_policy::grant::{grantable, grantable_of};
+use sekisho_policy::model::Party;
 use sekisho_protocol::caller::Subject;
-use sekisho_protocol::catalogue::Tool;
+use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::registration::ClientOrigin;
@@ -23,29 +26,36 @@ use sekisho_web::session::Session;
 use sekisho_web::shown::{self, display_name};
 use url::Url;
 
+use super::listing::Listing;
 use super::request::{Request, tools_to_classify};
 use super::stay::Stay;
 use crate::Issuer;
-use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice};
+use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice, Unclassified};
 
 /// What this person may hand on of what is asked for (RS-39: `policy::grantable`, nothing more).
 #[derive(Debug)]
 pub(crate) struct Offer {
     /// What can be ticked.
     pub(crate) scopes: ScopeSet,
+    /// Every scope that the person could hand on at this server, whether it was asked for or not.
+    most: ScopeSet,
     /// Whether more was asked for.
     pub(crate) withheld: bool,
     /// The tools to classify on the way; empty on all but the owner's first consent.
     pub(crate) tools: Vec<Tool>,
     /// The known tools that what can be ticked would cover, to narrow it down to some of them.
     pub(crate) known: Vec<Tool>,
+    /// The known tools that the person has a right to, whether they are covered or not.
+    rightful: Vec<Tool>,
+    /// What is known of the server's tools.
+    pub(crate) listing: Listing,
     /// Whether the person can let it stay connected when they are away (`offline_access`).
     pub(crate) stay: Stay,
     /// Whether the person has let this client in at this server before, and it still is.
     pub(crate) again: bool,
 }
 
-/// Tools that a page lists one by one; a server with more is narrowed by its classes alone.
+/// The most tools that a page lists one by one. If there are more, the access can be narrowed by class only.
 const LISTED_MAX: usize = 200;
 
 /// Characters of bounds that are shown of one tool.
@@ -63,8 +73,10 @@ pub(crate) async fn offer(
     let servers = Arc::clone(&issuer.site.servers.borrow());
     let classes = servers.find(&request.server.name).map(|card| &card.classes);
     let known = reading::tools(tx, classes, &request.server.name).await?;
-    let who = (&Subject::User(session.user.id), &request.pending.client);
-    let most = grantable(&rights, who, &request.server.name, &known, now);
+    let is_unknown = known.is_empty() && tx.catalogue().list(&request.server.name).await?.is_empty();
+    let subject = Subject::User(session.user.id);
+    let party = Party { subject: &subject, client: &request.pending.client };
+    let most = grantable(&rights, party, &request.server.name, &known, now);
     // `offline_access` is about how long, not about what: it has a box of its own.
     let wish = request.pending.scopes.without(&Scope::offline_access());
     let scopes = grantable_of(&wish, &most);
@@ -74,15 +86,22 @@ pub(crate) async fn offer(
     let tools = if scopes.is_empty() { Vec::new() } else { tools_to_classify(tx, request, session).await? };
     let covered = |tool: &Tool| {
         let by_class = tool.class.is_some_and(|class| scopes.satisfies(&Scope::of_class(class)));
-        most.satisfies(&Scope::tool(&tool.name)) && (by_class || scopes.contains(&Scope::tool(&tool.name)))
+        by_class || scopes.contains(&Scope::tool(&tool.name))
     };
-    let mut known: Vec<Tool> = known.into_iter().filter(covered).collect();
-    // While classes are still being given, there is nothing to narrow by.
-    if !tools.is_empty() || known.len() > LISTED_MAX {
+    let rightful: Vec<Tool> = known.into_iter().filter(|tool| most.satisfies(&Scope::tool(&tool.name))).collect();
+    let mut known: Vec<Tool> = rightful.iter().filter(|tool| covered(tool)).cloned().collect();
+    let listing = match known.len() {
+        // While classes are still being given, there is nothing to narrow by.
+        _ if !tools.is_empty() => Listing::New,
+        _ if is_unknown => Listing::Unknown,
+        count if count > LISTED_MAX => Listing::Many(count),
+        _ => Listing::Listed,
+    };
+    if listing != Listing::Listed {
         known.clear();
     }
     let again = has_grant(tx, request, session, now).await?;
-    Ok(Offer { scopes, withheld, tools, known, stay, again })
+    Ok(Offer { scopes, most, withheld, tools, known, rightful, listing, stay, again })
 }
 
 async fn has_grant(tx: &mut Tx, request: &Request, session: &Session, now: Timestamp) -> Result<bool, StoreError> {
@@ -164,22 +183,49 @@ pub(crate) fn templates(language: Language, request: &Request, offer: &Offer) ->
     request.server.templates.iter().map(choice).collect()
 }
 
-/// The three sets with the server's tools in them, as they would be if everything offered were ticked.
-pub(crate) fn figure(visit: &Visit, request: &Request, session: &Session, offer: &Offer) -> Option<String> {
-    if offer.known.is_empty() {
+/// Says why no tool can be chosen one by one, where that is so.
+pub(crate) fn tools_note(language: Language, offer: &Offer) -> Option<String> {
+    match offer.listing {
+        _ if offer.scopes.is_empty() => None,
+        Listing::Listed | Listing::New => None,
+        Listing::Many(count) => {
+            let (before, after) = language.around(Sentence::ToolsMany);
+            Some(format!("{before}{count}{after}"))
+        }
+        Listing::Unknown => Some(language.say(Sentence::ToolsUnknown).to_owned()),
+    }
+}
+
+/// The tools that the person has a right to and that no scope on the page covers, because they have no class. Who may give them
+/// one is led there.
+pub(crate) fn unclassified(request: &Request, session: &Session, offer: &Offer) -> Option<Unclassified> {
+    let is_left_out = |tool: &&Tool| tool.class.is_none() && !offer.scopes.contains(&Scope::tool(&tool.name));
+    let count = offer.rightful.iter().filter(is_left_out).count();
+    if count == 0 || offer.scopes.is_empty() || offer.listing == Listing::New {
         return None;
     }
+    let page = session.user.role.administers().then(|| format!("/servers/{}/tools", request.server.name));
+    Some(Unclassified { count, page })
+}
+
+/// The three sets with the server's tools in them, as they would be if everything offered were ticked. While no tool is
+/// known, the classes of tools stand for them.
+pub(crate) fn figure(visit: &Visit, request: &Request, session: &Session, offer: &Offer) -> Option<String> {
     let task = request.pending.task.as_ref();
-    let member = |tool: &Tool| Member {
-        name: shown::exact(&tool.name, 128),
-        rights: true,
-        grant: true,
-        need: task.is_none_or(|task| task.tools.contains_key(&tool.name)),
-        detail: None,
-    };
-    let captions = match visit.language {
+    let mut captions = match visit.language {
         Language::English => Captions::default(),
         Language::Japanese => Captions::japanese(),
+    };
+    let members = match offer.listing {
+        _ if offer.scopes.is_empty() => return None,
+        Listing::Listed if !offer.rightful.is_empty() => members_by_tool(offer, task),
+        // A task says by tool what it needs, which cannot be compared with classes.
+        Listing::Unknown if task.is_none() => {
+            let (before, after) = visit.language.around(Sentence::FigureClasses);
+            captions.tools = format!("{before}{{}}{after}");
+            members_by_class(offer)
+        }
+        Listing::Listed | Listing::Many(_) | Listing::New | Listing::Unknown => return None,
     };
     let figure = SetsFigure {
         server: plain_text(&request.server.title, 80),
@@ -190,10 +236,36 @@ pub(crate) fn figure(visit: &Visit, request: &Request, session: &Session, offer:
             task.map(|task| plain_text(&task.purpose, 80)).unwrap_or_default(),
         ],
         need_declared: task.is_some(),
-        members: offer.known.iter().map(member).collect(),
+        members,
         chosen: None,
     };
     Some(figure.to_svg(SvgUse::Embedded))
+}
+
+fn members_by_tool(offer: &Offer, task: Option<&TaskDefinition>) -> Vec<Member> {
+    let covered: BTreeSet<&str> = offer.known.iter().map(|tool| tool.name.as_str()).collect();
+    let member = |tool: &Tool| Member {
+        name: shown::exact(&tool.name, 128),
+        rights: true,
+        grant: covered.contains(tool.name.as_str()),
+        need: task.is_none_or(|task| task.tools.contains_key(&tool.name)),
+        detail: None,
+    };
+    offer.rightful.iter().map(member).collect()
+}
+
+/// The classes of tools that the person could hand on.
+fn members_by_class(offer: &Offer) -> Vec<Member> {
+    let classes = [ToolClass::Read, ToolClass::Write, ToolClass::Destructive].map(Scope::of_class);
+    let could = classes.into_iter().filter(|scope| offer.most.satisfies(scope));
+    let member = |scope: Scope| Member {
+        name: scope.as_str().to_owned(),
+        rights: true,
+        grant: offer.scopes.satisfies(&scope),
+        need: true,
+        detail: None,
+    };
+    could.map(member).collect()
 }
 
 /// AS-35: the host that vouches for a document. It is the only part of such a client's identity that is proven.

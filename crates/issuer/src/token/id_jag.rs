@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sekisho_acts::reading;
 use sekisho_policy::grant::{grantable, grantable_of};
+use sekisho_policy::model::Party;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::{ActorPath, Subject};
 use sekisho_protocol::digest::Digest;
@@ -166,7 +167,7 @@ async fn issue(
     let scopes = {
         let rights = Arc::clone(&issuer.rights.borrow());
         let known = reading::tools(tx, Some(&server.classes), &server.name).await?;
-        let most = grantable(&rights, (&subject, client), &server.name, &known, visit.now);
+        let most = grantable(&rights, Party { subject: &subject, client }, &server.name, &known, visit.now);
         grantable_of(&believed.scopes, &most)
     };
     if scopes.is_empty() {

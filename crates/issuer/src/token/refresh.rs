@@ -6,7 +6,7 @@
 use aws_lc_rs::hmac;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::after;
+use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 use sekisho_protocol::secret::RefreshToken;
 use sekisho_store::{Grant, RefreshRow, SecretKey, Tx};
@@ -73,7 +73,9 @@ pub(crate) async fn refresh(
         if lacks.is_some_and(|lacks| !grant.scopes.satisfies_all(&lacks)) {
             return Err(TokenError::StepUp);
         }
-        rotate(issuer, tx, visit, (&grant, &row), &next.digest()).await?;
+        let usual = after(visit.now, issuer.settings.refresh_ttl_seconds);
+        let end = grant.expires_at.map_or(usual, |end| end.min(usual));
+        rotate(tx, &row, &next.digest(), visit.now, end).await?;
     }
     issue(issuer, tx, visit, &grant, next, scopes).await
 }
@@ -97,16 +99,14 @@ async fn check(issuer: &Issuer, tx: &mut Tx, grant: &Grant, request: &RefreshReq
 }
 
 async fn rotate(
-    issuer: &Issuer,
     tx: &mut Tx,
-    visit: &Visit,
-    (grant, row): (&Grant, &RefreshRow),
+    row: &RefreshRow,
     next: &Digest,
+    now: Timestamp,
+    end: Timestamp,
 ) -> Result<(), TokenError> {
-    let usual = after(visit.now, issuer.settings.refresh_ttl_seconds);
-    let end = grant.expires_at.map_or(usual, |end| end.min(usual));
     // One conditional statement: of two that meet here the second sees the first when it tries again (ATK-37).
-    if tx.refresh_tokens().rotate(&row.digest, next, visit.now, end).await? { Ok(()) } else { Err(TokenError::Raced) }
+    if tx.refresh_tokens().rotate(&row.digest, next, now, end).await? { Ok(()) } else { Err(TokenError::Raced) }
 }
 
 async fn issue(

@@ -11,12 +11,12 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_console::Console;
-use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings};
+use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings, ListingRequest};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{ActKind, Event};
-use sekisho_protocol::catalogue::ToolClass;
+use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
 use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
-use sekisho_protocol::ids::{KeyId, NodeId, UserId};
+use sekisho_protocol::ids::{KeyId, NodeId, ServerName, UserId};
 use sekisho_protocol::pkce::{CodeChallenge, generate_verifier};
 use sekisho_protocol::registration::Client;
 use sekisho_protocol::resource::ResourceId;
@@ -27,7 +27,7 @@ use sekisho_store::{AuditFilter, NewClient, SealKey, Store, StoreSettings, Store
 use sekisho_token::{KeyDuty, KeyEntry, Keys, SigningKey};
 use sekisho_web::{SiteParts, SiteSettings};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tower::ServiceExt as _;
 
 pub(crate) const BASE: &str = "http://localhost:8420";
@@ -74,6 +74,32 @@ impl HttpClient for Web {
     }
 }
 
+/// What a server shows when it is asked for its tools, and which servers were asked.
+#[derive(Debug, Default)]
+pub(crate) struct Shows {
+    pub(crate) tools: Mutex<Vec<ToolSeen>>,
+    pub(crate) asked: Mutex<Vec<ServerName>>,
+}
+
+/// Answers requests for the tools of a server with what it shows.
+fn answered(store: &Store, clock: &Arc<ManualClock>, shows: &Arc<Shows>) -> mpsc::Sender<ListingRequest> {
+    let (sender, mut requests) = mpsc::channel::<ListingRequest>(4);
+    let (store, clock, shows) = (store.clone(), Arc::clone(clock), Arc::clone(shows));
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            shows.asked.lock().unwrap().push(request.server.clone());
+            let tools = shows.tools.lock().unwrap().clone();
+            if !tools.is_empty() {
+                let mut tx = store.begin().await.unwrap();
+                tx.catalogue().sync(&request.server, &tools, clock.now()).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            let _ = request.done.send(());
+        }
+    });
+    sender
+}
+
 /// A running issuer with two servers, an owner, and a user who may only read notes.
 pub(crate) struct Site {
     pub(crate) router: Router,
@@ -87,6 +113,7 @@ pub(crate) struct Site {
     _keys: watch::Sender<Keys>,
     rights: watch::Sender<Arc<Rights>>,
     parts: RightsParts,
+    pub(crate) shows: Arc<Shows>,
     folder: tempfile::TempDir,
 }
 
@@ -156,6 +183,7 @@ impl Site {
         let keys = Keys::new(vec![KeyEntry { key, duty: KeyDuty::Sign }]).unwrap();
         let (keys_sent, keys_seen) = watch::channel(keys.clone());
         let web = Arc::new(Web::default());
+        let shows = Arc::<Shows>::default();
         let site = sekisho_web::Site::new(SiteParts {
             store: store.clone(),
             clock: clock.clone(),
@@ -171,12 +199,27 @@ impl Site {
             http: web.clone(),
             rights: rights_seen,
             refusals: Arc::default(),
+            listings: answered(&store, &clock, &shows),
             settings: change(IssuerSettings::default()),
             login: sekisho_issuer::login::upstream::LoginParts::default(),
         });
         let pages = issuer.clone().pages().merge(console.pages());
         let router = sekisho_web::serve(site, pages).merge(issuer.programs());
-        Self { router, store, clock, entropy, keys, web, owner, servers, _keys: keys_sent, rights, parts, folder }
+        Self {
+            router,
+            store,
+            clock,
+            entropy,
+            keys,
+            web,
+            owner,
+            servers,
+            _keys: keys_sent,
+            rights,
+            parts,
+            shows,
+            folder,
+        }
     }
 
     /// Puts a policy file in force.

@@ -12,6 +12,7 @@ mod csrf;
 mod documents;
 mod doors;
 mod endpoints;
+mod first_consent;
 mod flow;
 mod id_jag;
 mod identities;

@@ -8,6 +8,7 @@ use sekisho_protocol::ids::{ClientId, LoanId, UserId};
 use sekisho_protocol::scope::ScopeSet;
 
 use super::{grantable, grantable_of, narrowed};
+use crate::model::Party;
 use crate::rights::{PolicyFile, Rights, RightsLoan, RightsParts, RightsServer, RightsUser};
 
 fn tool(name: &str, class: Option<ToolClass>) -> Tool {
@@ -34,7 +35,8 @@ fn tools() -> [Tool; 4] {
 fn most(parts: RightsParts, client: &str) -> ScopeSet {
     let users = BTreeMap::from([(user(), RightsUser::default())]);
     let rights = Rights::new(RightsParts { users, ..parts }).unwrap();
-    let to = (&Subject::User(user()), &ClientId::parse(client).unwrap());
+    let (subject, client) = (Subject::User(user()), ClientId::parse(client).unwrap());
+    let to = Party { subject: &subject, client: &client };
     grantable(&rights, to, &"notes".parse().unwrap(), &tools(), ManualClock::default().now())
 }
 

@@ -196,8 +196,8 @@ impl Slice {
         }
     }
 
-    /// Whether an answer depends on which of the server's tools, resources or prompts this is, and not only on its
-    /// class. If not, one answer holds for all of its class, so that a list costs only a few evaluations.
+    /// Whether an answer depends on the name of the tool, resource or prompt, and not only on its class. If it does
+    /// not, one answer holds for the whole class, so that a list costs only a few evaluations.
     pub(super) fn tells_apart(&self, target: &Target) -> bool {
         // The policies for lists look at nothing more than those for calls.
         self.closed_uses.identity

@@ -338,17 +338,28 @@ fn configured(parts: &RightsParts, terms: &Terms) -> String {
             );
         }
         if let Some(class) = server.everyone {
-            up_to(&mut text, terms, name, ("everyone", "principal is User"), class);
+            up_to(&mut text, terms, name, ShortRule { word: "everyone", principal: "principal is User", class });
         }
         for (user, class) in &server.users {
             let principal = format!("principal == {}", uid(&terms.user, &user.to_string()));
-            up_to(&mut text, terms, name, (&format!("users.{user}"), &principal), *class);
+            let word = format!("users.{user}");
+            up_to(&mut text, terms, name, ShortRule { word: &word, principal: &principal, class: *class });
         }
     }
     text
 }
 
-fn up_to(text: &mut String, terms: &Terms, name: &ServerName, (word, principal): (&str, &str), class: ToolClass) {
+/// One short rule of a server's configuration: who may use its tools up to a class.
+struct ShortRule<'a> {
+    /// The setting, for the identifiers of the policies.
+    word: &'a str,
+    /// Who may, as the scope of a policy says it.
+    principal: &'a str,
+    class: ToolClass,
+}
+
+fn up_to(text: &mut String, terms: &Terms, name: &ServerName, rule: ShortRule<'_>) {
+    let ShortRule { word, principal, class } = rule;
     let server = uid(&terms.server, name.as_str());
     let _ = writeln!(
         text,

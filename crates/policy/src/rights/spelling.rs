@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// The attributes of a resource that hold its readings. A tool or prompt has only the first one, the fold of its name.
 pub(super) const READINGS: [&str; 4] = [" reading 0", " reading 1", " reading 2", " reading 3"];
 
-/// A comparison for which it is unclear what it takes away.
+/// The policy takes something away by a comparison, and it is unclear by which spellings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "what it takes away by `resource`, `resource.uri` or `resource.name` is not clear; compare those with written-out values by `==`, `!=`, `like`, `in` and `contains`, joined by `&&`, `||`, `!` and `if`"

@@ -1,6 +1,5 @@
 //! Checks a value against a compiled schema, reading the value in place.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
 use jsonschema::Validator;
@@ -64,6 +63,15 @@ fn at(name: &str, mut violation: Box<Violation>) -> Box<Violation> {
     violation
 }
 
+/// One member of an object.
+#[derive(Clone, Copy)]
+struct Member<'a> {
+    name: &'a str,
+    value: Raw<'a>,
+    /// Whether `properties` names it.
+    declared: bool,
+}
+
 impl Compiled {
     /// Checks whether a value fits.
     pub(crate) fn check(&self, value: Raw<'_>) -> Checked {
@@ -77,7 +85,7 @@ impl Compiled {
             return Err(no(COSTLY));
         }
         steps.depth += 1;
-        let checked = self.node(id).map_or(Ok(()), |node| self.node_fits((id, node), value, steps));
+        let checked = self.node(id).map_or(Ok(()), |node| self.node_fits(id, node, value, steps));
         steps.depth -= 1;
         checked.map_err(|mut violation| {
             let below = violation.at.len();
@@ -86,7 +94,7 @@ impl Compiled {
         })
     }
 
-    fn node_fits(&self, (id, node): (NodeId, &Node), value: Raw<'_>, steps: &mut Steps) -> Checked {
+    fn node_fits(&self, id: NodeId, node: &Node, value: Raw<'_>, steps: &mut Steps) -> Checked {
         if node.never {
             return Err(no("false"));
         }
@@ -261,7 +269,8 @@ impl Compiled {
                 self.fits(node, inner, steps).map_err(|violation| at(&name, violation))?;
             }
             if declared.is_none() || !rules.patterns.is_empty() {
-                self.undeclared(rules, (&name, inner), declared.is_some(), steps).map_err(|v| at(&name, v))?;
+                self.undeclared(rules, Member { name: &name, value: inner, declared: declared.is_some() }, steps)
+                    .map_err(|v| at(&name, v))?;
             }
             if let Some(node) = rules.names {
                 let quoted = Value::from(name.as_ref()).to_string();
@@ -287,8 +296,7 @@ impl Compiled {
     fn undeclared(
         &self,
         rules: &ObjectRules,
-        (name, value): (&Cow<'_, str>, Raw<'_>),
-        declared: bool,
+        Member { name, value, declared }: Member<'_>,
         steps: &mut Steps,
     ) -> Checked {
         if !declared
@@ -299,7 +307,7 @@ impl Compiled {
         }
         let mut matched = declared;
         if !rules.patterns.is_empty() {
-            let text = Value::from(name.as_ref());
+            let text = Value::from(name);
             for (pattern, node) in &rules.patterns {
                 if steps.matches(pattern, &text)? {
                     matched = true;

@@ -2,7 +2,7 @@
 
 use sekisho_policy::decide::{Decision, Denial, Forbidden, Reason, decide};
 use sekisho_policy::lending::{Hindrance, WantedTool, hindrance};
-use sekisho_policy::model::{Authority, Call, Target, ToolState};
+use sekisho_policy::model::{Authority, Call, Party, Target, ToolState};
 use sekisho_policy::rights::{Rights, RightsLoan, RightsParts, RuleId};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::ToolClass;
@@ -108,7 +108,11 @@ fn what_beats_a_loan_is_known_before_it_is_lent() {
     ] {
         let (subject, server) = (Subject::User(user(3)), server.parse().unwrap());
         let tool = WantedTool { server: &server, name, class: Some(ToolClass::Write), held };
-        assert_eq!(hindrance(&rights, (&subject, &client), tool, now()), expected, "{server}/{name} {held}");
+        assert_eq!(
+            hindrance(&rights, Party { subject: &subject, client: &client }, tool, now()),
+            expected,
+            "{server}/{name} {held}"
+        );
     }
     let rule = |id: &str| RuleId::read(id);
     assert_eq!(rights.forbidding(&[rule("open"), rule("never")]), Some(vec!["nobody wipes".to_owned()]));

@@ -322,8 +322,8 @@ impl ActKind {
         }
     }
 
-    /// Whether what users may do can differ after it: rules, loans, users, their groups, servers and classes of tools. What a grant or a
-    /// task covers is looked up at every call and is not meant.
+    /// Whether users may be able to do something else after it, because it changes rules, loans, users, their groups,
+    /// servers or classes of tools. Changes of grants and tasks do not count: these are looked up at every call.
     pub fn changes_rights(self) -> bool {
         match self {
             Self::AccessLent

@@ -8,8 +8,8 @@ use super::method::{Era, Revision};
 
 /// A JSON-RPC error code that we may emit.
 ///
-/// From −32020…−32099 only what the specification defines, nothing from −32000…−32019, and the two codes of
-/// older revisions only towards those (2026-07-28 basic, Error Codes; TR-18, TR-55).
+/// In −32020…−32099 we send only what the specification defines, and in −32000…−32019 nothing. The two codes of older
+/// revisions are sent in those revisions only (2026-07-28 basic, Error Codes; TR-18, TR-55).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ErrorCode {
     /// −32020: a mirrored header is missing, malformed or says something else than the body.

@@ -192,7 +192,7 @@ impl<'a> Walk<'a, '_> {
         let child = place.child(&name);
         let is_known = place.knows(&name);
         let kept = (is_read && is_known).then(|| name.clone());
-        self.remember(name, (place, is_known), start)?;
+        self.remember(name, place, is_known, start)?;
         self.skip_blanks();
         self.expect(b':')?;
         self.skip_blanks();
@@ -298,7 +298,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// Refuses a name that was seen in this object, or that could be taken for one that is known here.
-    fn remember(&mut self, name: Cow<'a, str>, (place, is_known): (Place, bool), at: usize) -> Result<(), StrictError> {
+    fn remember(&mut self, name: Cow<'a, str>, place: Place, is_known: bool, at: usize) -> Result<(), StrictError> {
         if !is_known && let Some(known) = place.taken_for(&name) {
             return Err(StrictError::Folded { name: shown(&name), known: known.to_owned(), at });
         }

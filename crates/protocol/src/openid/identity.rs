@@ -46,8 +46,8 @@ pub enum IdentityError {
 /// The claim by which tenants of one issuer are told apart (OpenID Connect Enterprise Extensions, AS-58).
 const TENANT: &str = "tenant";
 
-/// The person that these claims name: the values of `named_by`, in its order. Where `tenant` is sent and not among them, it
-/// comes first, so that tenants which share an issuer share nobody.
+/// Returns the person that these claims name: the values of `named_by`, in its order. If `tenant` is sent and is not
+/// one of them, it comes first, so that people of two tenants of one issuer are never taken for one person.
 ///
 /// `claims` are those of a signed token. UserInfo is asked only sometimes, and must not change who somebody is.
 pub fn identity(issuer: &str, named_by: &[&str], claims: &Map<String, Value>) -> Result<Identity, IdentityError> {

@@ -102,7 +102,7 @@ async fn a_writer_that_does_not_end_makes_the_others_give_up() {
     .await;
 }
 
-/// What stands between a store and PostgreSQL in these tests.
+/// The state of the connection between a store and PostgreSQL in these tests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Line {
     Open,

@@ -191,7 +191,7 @@ pub(crate) async fn announced(world: &World, act: impl AsyncFnOnce(&mut Tx)) -> 
     loop {
         let FeedEvent::Change(change) = next(&mut feed).await else { panic!("a gap") };
         match (change.kind, change.id.as_str()) {
-            // The feed may still have been telling of what was made before.
+            // The feed may first have told of earlier changes.
             (ChangeKind::Setting, "before") => told.clear(),
             (ChangeKind::Setting, "after") => return told,
             (kind, _) => told.push((kind, change.id)),

@@ -36,7 +36,7 @@ async fn a_task_inside_another_ends_with_it() {
         let error = world.begin_task(&inside(&world, &grant, Some(outer.id))).await.unwrap_err();
         assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
 
-        // The inner one ends: whoever resumes is in the outer one again.
+        // After the inner task has ended, the grant is held to the outer one again.
         let mut tx = world.begin().await;
         assert!(tx.tasks().finish(inner.id, "test", world.now).await.unwrap());
         assert!(!tx.tasks().find(outer.id).await.unwrap().unwrap().is_over(world.now));

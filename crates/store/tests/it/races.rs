@@ -157,7 +157,8 @@ async fn sixty_four_attempts_at_once_are_six() {
     .await;
 }
 
-/// ATK-130: of two owners who shut each other out, or who take their part from each other, at the same moment, one stays.
+/// ATK-130: if two owners disable each other, or take the role from each other, at the same moment, one of them stays
+/// an owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_owner_of_two_is_left_whoever_is_faster() {
     on_both(async |world| {

@@ -3,9 +3,12 @@
 use sekisho_protocol::catalogue::{HeldTool, Tool, ToolClass, ToolSeen};
 use sekisho_protocol::ids::KeyId;
 use sekisho_protocol::secret::UpstreamSecret;
-use sekisho_store::{ChangeKind, FeedEvent, SecretBytes, SeenLater, ServerRow, SigningKeyRow, TOOLS_OF_CALLERS_MAX};
+use sekisho_store::{
+    ANNOUNCED_EVERY_MILLIS, ANNOUNCED_MAX, ChangeKind, FeedEvent, SecretBytes, SeenLater, ServerRow, SigningKeyRow,
+    TOOLS_OF_CALLERS_MAX,
+};
 
-use crate::harness::{next, on_both};
+use crate::harness::{next, on_both, race, winners};
 use crate::things::{digest, server};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +126,69 @@ async fn what_is_seen_later_is_kept_with_its_time() {
         tx.catalogue().forget(&notes).await.unwrap();
         assert_eq!(tx.catalogue().seen_later(&notes).await.unwrap(), []);
         tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+/// ATK-341: a tool that is held back is announced once in each form, and at most so many at a time and one time in a while for one
+/// server. What was accepted meanwhile, or is not shown any more, is not announced.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_form_of_a_held_tool_is_announced_once() {
+    on_both(async |world| {
+        let (notes, every) = (server("notes"), u32::try_from(ANNOUNCED_EVERY_MILLIS / 1000).unwrap());
+        let mut tx = world.begin().await;
+        let names = |tools: Vec<Tool>| tools.into_iter().map(|tool| tool.name).collect::<Vec<_>>();
+        tx.catalogue().sync(&notes, &[seen("read", "v1"), seen("write", "v1")], world.now).await.unwrap();
+        assert_eq!(tx.catalogue().with_unannounced(world.now).await.unwrap(), []);
+        let later = [seen("read", "v1"), seen("write", "v2"), seen("new", "v1")];
+        tx.catalogue().sync(&notes, &later, world.at(1)).await.unwrap();
+        assert_eq!(tx.catalogue().with_unannounced(world.at(1)).await.unwrap(), [notes.clone()]);
+        let taken = tx.catalogue().take_unannounced(&notes, world.at(1)).await.unwrap();
+        assert_eq!(taken.iter().map(|tool| tool.accepted.is_none()).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(names(taken), ["new", "write"]);
+        // The same form is announced no second time, also when the server showed the accepted one in between.
+        tx.catalogue()
+            .sync(&notes, &[seen("read", "v1"), seen("write", "v1"), seen("new", "v1")], world.at(2))
+            .await
+            .unwrap();
+        tx.catalogue().sync(&notes, &later, world.at(3)).await.unwrap();
+        assert_eq!(tx.catalogue().with_unannounced(world.at(3 + every)).await.unwrap(), []);
+        // Another form is, once enough time has passed.
+        let later = [seen("read", "v2"), seen("write", "v2"), seen("new", "v2")];
+        tx.catalogue().sync(&notes, &later, world.at(4)).await.unwrap();
+        assert_eq!(tx.catalogue().with_unannounced(world.at(every)).await.unwrap(), []);
+        assert_eq!(tx.catalogue().take_unannounced(&notes, world.at(every)).await.unwrap(), []);
+        assert_eq!(tx.catalogue().with_unannounced(world.at(1 + every)).await.unwrap(), [notes.clone()]);
+        assert!(tx.catalogue().accept(&notes, "read", &digest("v2"), world.at(5)).await.unwrap());
+        assert_eq!(names(tx.catalogue().take_unannounced(&notes, world.at(1 + every)).await.unwrap()), ["new"]);
+        // So many at a time, and the rest next time.
+        let many: Vec<ToolSeen> = (0..=ANNOUNCED_MAX).map(|at| seen(&format!("tool-{at:04}"), "v1")).collect();
+        tx.catalogue().sync(&notes, &many, world.at(6)).await.unwrap();
+        let first = tx.catalogue().take_unannounced(&notes, world.at(2 + 2 * every)).await.unwrap();
+        assert_eq!(i64::try_from(first.len()).unwrap(), ANNOUNCED_MAX);
+        let second = tx.catalogue().take_unannounced(&notes, world.at(3 + 3 * every)).await.unwrap();
+        assert_eq!(names(second), [format!("tool-{ANNOUNCED_MAX:04}")]);
+    })
+    .await;
+}
+
+/// Of several nodes that find a held tool at the same moment, one announces it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_tool_is_announced_by_one_node() {
+    on_both(async |world| {
+        let (notes, now) = (server("notes"), world.at(1));
+        let mut tx = world.begin().await;
+        tx.catalogue().sync(&notes, &[seen("read", "v1")], world.now).await.unwrap();
+        tx.catalogue().sync(&notes, &[seen("read", "v2")], now).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = race(&world, |store, _| async move {
+            let mut tx = store.begin().await?;
+            let tools = tx.catalogue().take_unannounced(&server("notes"), now).await?;
+            tx.commit().await?;
+            Ok(!tools.is_empty())
+        })
+        .await;
+        assert_eq!(winners(found), 1);
     })
     .await;
 }

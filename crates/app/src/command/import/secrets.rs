@@ -190,7 +190,7 @@ pub(super) fn cut_word<'a>(before: &str, word: &'a str) -> Vec<Cut<'a>> {
     if !option.is_empty() && !is_option && !is_harmless(word) && is_secret_name(option) {
         return vec![Cut::secret(word)];
     }
-    // `-e NAME=VALUE`, `--name=value`; not the `=` in the query of a URL.
+    // An assignment, such as `-e NAME=VALUE` or `--name=value`. The `=` in the query of a URL is none.
     let assigned =
         word.split_once('=').filter(|(name, _)| !name.contains("://") && !name.contains(char::is_whitespace));
     if let Some((name, value)) = assigned {

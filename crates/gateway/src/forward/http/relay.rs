@@ -40,7 +40,7 @@ type Waiting = Pin<Box<dyn Future<Output = Option<Charge>> + Send>>;
 impl Relay {
     /// Reads `body`, one event having at most `bytes_max` bytes, until `deadline` if there is one. What is read is
     /// charged to `room`. `url` is for errors.
-    pub(super) fn new(body: Incoming, bytes_max: usize, (deadline, room): (Option<Deadline>, Room), url: &str) -> Self {
+    pub(super) fn new(body: Incoming, bytes_max: usize, deadline: Option<Deadline>, room: Room, url: &str) -> Self {
         Self {
             body,
             parser: Parser::new(bytes_max),

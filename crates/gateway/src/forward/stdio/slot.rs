@@ -123,11 +123,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(
-        context: Arc<Context>,
-        (key, holder): (SlotKey, Holder),
-        initialize: Option<(Id, Bytes)>,
-    ) -> Self {
+    pub(super) fn new(context: Arc<Context>, key: SlotKey, holder: Holder, initialize: Option<(Id, Bytes)>) -> Self {
         let limits = &context.limits;
         let bytes = QueueBytes {
             // Enough for an answer and some events before it.

@@ -86,7 +86,7 @@ impl StdioUpstream {
                     Isolation::Session | Isolation::Subject => Scope::Subject(subject),
                 };
                 let key = SlotKey { scope, init: None };
-                Ok((self.slot((key, holder(&request.cleared)), None), None))
+                Ok((self.slot(key, holder(&request.cleared), None), None))
             }
         }
     }
@@ -107,7 +107,7 @@ impl StdioUpstream {
         Ok((slot, session.id))
     }
 
-    pub(super) fn slot(&self, (key, holder): (SlotKey, Holder), initialize: Option<(Id, Bytes)>) -> Arc<Slot> {
+    pub(super) fn slot(&self, key: SlotKey, holder: Holder, initialize: Option<(Id, Bytes)>) -> Arc<Slot> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(&key) {
             return slot.clone();
@@ -115,7 +115,7 @@ impl StdioUpstream {
         // Slots that are no longer needed are removed whenever a new one is made.
         let now = Instant::now();
         slots.retain(|_, slot| !slot.is_spent(now) || Arc::strong_count(slot) > 1);
-        let slot = Arc::new(Slot::new(self.context.clone(), (key.clone(), holder), initialize));
+        let slot = Arc::new(Slot::new(self.context.clone(), key.clone(), holder, initialize));
         slots.insert(key, slot.clone());
         slot
     }
