@@ -3,12 +3,12 @@
 //   browse.mjs [--lang ja] [--trust-all]
 //
 // Prints {ok} when it is open, reads one JSON step a line, and answers each with a line {ok, url, title, text}, or with
-// {ok: false, error, url, text}. Steps: {"goto": URL}, {"press": TEXT} (the first link, button or summary with this text),
+// {ok: false, error, url, text}. Steps: {"goto": URL}, {"press": TEXT} (the first link or button with this text; waits for the page it leads to),
 // {"fill": [NAME, VALUE]}, {"enter": NAME} (the Enter key in this field), {"expect": TEXT} (waits for it), {"see": true},
 // {"forget": NAME-PREFIX} (deletes the cookies whose names begin so), {"cookies": true}. It ends when its input ends.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { openBrowser } from './browser.mjs';
+import { leave, openBrowser } from './browser.mjs';
 import { describe, log } from './outcome.mjs';
 
 const { values } = parseArgs({ options: { lang: { type: 'string', default: 'en' }, 'trust-all': { type: 'boolean' } } });
@@ -33,8 +33,8 @@ async function see(more = {}) {
 async function take(step) {
   if (step.goto) await page.goto(step.goto);
   else if (step.press) {
-    const named = page.locator('a, button, summary').filter({ hasText: step.press });
-    await named.first().click();
+    const named = page.locator('a, button').filter({ hasText: step.press });
+    await leave(page, () => named.first().click());
   } else if (step.fill) await page.locator(`[name=${JSON.stringify(step.fill[0])}]`).fill(step.fill[1]);
   else if (step.enter) await page.locator(`[name=${JSON.stringify(step.enter)}]`).press('Enter');
   else if (step.expect) await page.locator('body').filter({ hasText: step.expect }).waitFor({ state: 'visible' });

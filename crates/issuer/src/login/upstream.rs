@@ -4,7 +4,7 @@
 //! INVARIANT (the confused deputy): nobody is sent to a provider for a client that has not been shown to them in this
 //! browser, what comes back counts once and only in the browser that was sent, and it makes a session and no grant. The grant
 //! page alone makes a grant. For a person who is signed in and adds a way to sign in, it makes neither: it waits for that
-//! person's yes ([`super::ways`]).
+//! person's yes (`ways.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::StatusCode;
 use sekisho_client::registration::Registration;
+use sekisho_e2e::fakes::provider::keys::{Key, Signs};
 use sekisho_issuer::login::upstream::{LoginParts, ProviderParts};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::ClientId;
@@ -123,7 +124,7 @@ async fn metadata_are_kept_for_minutes_and_void_after_a_lie() {
     assert_eq!(asked(), 3, "not asked again within seconds");
     // An answer of the back channel is still judged: the provider is away, and has not said anything wrong.
     let logout = async || site.post_form("/login/corp/backchannel", &[("logout_token", "x.y.z")]).await.status;
-    let keys = json!({ "keys": [] });
+    let keys = json!({ "keys": [Key::generate("key-1", Signs::Es256).jwk()] });
     site.web.put(&format!("{ISSUER}/keys"), 200, "application/json", &keys);
     assert_eq!(logout().await, StatusCode::BAD_REQUEST);
     // After a lie nothing is left of what it said.

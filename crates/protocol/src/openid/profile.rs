@@ -212,7 +212,7 @@ const OKTA: ProfileRow = ProfileRow {
         quirk(Sign::NoGroups, "Groups need a claim of type Groups with a filter, or the scope `groups`."),
         quirk(Sign::GroupsCut, "From 100 groups on some can be left out without a word: make the filter narrower."),
     ],
-    source: "https://developer.hashicorp.com/vault/docs/auth/jwt/oidc-providers/okta",
+    source: "https://support.okta.com/help/s/article/how-to-exceed-the-100-groups-limitation-on-a-claim",
     ..GENERIC
 };
 
