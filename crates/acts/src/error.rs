@@ -84,6 +84,9 @@ pub enum Invalid {
     /// The last owner cannot lose the role.
     #[error("`{0}` is the only owner who can sign in: make another one first")]
     OnlyOwner(String),
+    /// Without its last way in a user would be shut out.
+    #[error("`{0}` would have no way left to sign in: another account has to be added first")]
+    OnlyWayIn(String),
     /// A name that no provider has.
     #[error(
         "`{0}` cannot name a provider: use 1 to 32 lower-case letters, digits and hyphens, as in the configuration"

@@ -92,24 +92,68 @@ pub async fn link(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> 
     Ok(by.record(tx, about(by, ActKind::IdentityLinked, user, detail)).await?)
 }
 
-/// Undoes a link. The groups of that provider are gone with it, and every session of the user ends, because any of them may
-/// have begun there. A user who was made for the identity keeps it.
-pub async fn unlink(
-    tx: &mut Tx,
-    by: &Performer<'_>,
-    user: UserId,
-    provider: &ProviderName,
-    identity: &Identity,
-) -> Result<(), ActError> {
+/// The ways in that this checkpoint offers, whoever signs in.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenWays<'a> {
+    /// Whether passwords let people in.
+    pub passwords: bool,
+    /// The issuer identifiers of the providers at which people sign in.
+    pub issuers: &'a [&'a str],
+}
+
+impl OpenWays<'_> {
+    /// Whether this user could sign in without this identity.
+    pub fn remain(&self, user: &User, identities: &[LinkedIdentity], without: &Identity) -> bool {
+        let opens = |other: &LinkedIdentity| {
+            other.identity != *without && self.issuers.contains(&other.identity.issuer.as_str())
+        };
+        (self.passwords && user.password.is_some()) || identities.iter().any(opens)
+    }
+}
+
+/// A link to undo.
+#[derive(Debug, Clone, Copy)]
+pub struct Unlink<'a> {
+    /// The user whose it is.
+    pub user: UserId,
+    /// The provider, by its names in the configuration: more than one if several clients are registered there, none if it is
+    /// not in the configuration any more.
+    pub providers: &'a [&'a ProviderName],
+    /// Who the user is there.
+    pub identity: &'a Identity,
+    /// The ways in of this checkpoint.
+    pub open: OpenWays<'a>,
+}
+
+/// Undoes a link. The groups of the provider are gone with it, and every session of the user ends, because any of them may
+/// have begun there. A user who was made for the identity keeps it, and so does a user who would have no way in without it.
+pub async fn unlink(tx: &mut Tx, by: &Performer<'_>, wish: Unlink<'_>) -> Result<(), ActError> {
+    let Unlink { user, providers, identity, open } = wish;
     if by.actor != Actor::User(user) {
         role::owns(tx, by).await?;
     }
-    if !tx.identities().unlink(identity, user).await? {
-        return Err(ActError::absent("link of this user to", provider));
+    let absent = || ActError::absent("link of this user to", &identity.issuer);
+    // Of two links that are undone at once, the second sees that the first is gone.
+    if !tx.users().hold(user).await? {
+        return Err(absent());
     }
-    tx.user_groups().replace(user, provider.as_str(), &BTreeSet::new()).await?;
-    tx.browser_sessions().delete_of_user(user, by.now).await?;
-    Ok(by.record(tx, about(by, ActKind::IdentityUnlinked, user, format!("from `{provider}`"))).await?)
+    let found = tx.users().find(user).await?.ok_or_else(absent)?;
+    let all = tx.identities().of_user(user).await?;
+    if !all.iter().any(|linked| linked.identity == *identity && !linked.made_user) {
+        return Err(absent());
+    }
+    if !open.remain(&found, &all, identity) {
+        return Err(Invalid::OnlyWayIn(found.name).into());
+    }
+    if !tx.identities().unlink(identity, user).await? {
+        return Err(absent());
+    }
+    for provider in providers {
+        tx.user_groups().replace(user, provider.as_str(), &BTreeSet::new()).await?;
+    }
+    let sessions = tx.browser_sessions().delete_of_user(user, by.now).await?;
+    let detail = format!("from `{}`; {sessions} sessions ended", identity.issuer);
+    Ok(by.record(tx, about(by, ActKind::IdentityUnlinked, user, detail)).await?)
 }
 
 /// A statement of a provider that sessions have ended.

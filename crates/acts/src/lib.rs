@@ -29,6 +29,7 @@ pub mod records;
 mod role;
 pub mod scim;
 pub mod server;
+pub mod session;
 pub mod settings;
 pub mod task;
 pub mod tool;

@@ -1,5 +1,6 @@
 //! What signed-in people, owners and auditors see and do: the home page, agents, tasks, approvals, access that is asked for,
-//! the tools of each server, and the records; and what provisioning clients say about people ([`scim`]).
+//! the tools of each server, the browsers in which somebody is signed in, and the records; and what provisioning clients
+//! say about people ([`scim`]).
 //!
 //! It performs nothing by itself: each form is read here and handed to one function of `sekisho-acts`, and each page shows what
 //! a question there answers. It knows no OAuth and does not sign anybody in; that is `issuer`.
@@ -22,6 +23,7 @@ mod approvals;
 mod home;
 mod records;
 pub mod scim;
+mod sessions;
 mod tasks;
 mod tools;
 
@@ -47,6 +49,7 @@ impl Console {
             .route(&at("/grants/{id}/end"), post(agents::end))
             .route(&at("/grants/{id}/tasks"), post(agents::begin))
             .route(&at("/servers/{name}/tools"), get(tools::show).post(tools::accept))
+            .route(&at("/sessions"), get(sessions::show).post(sessions::end))
             .route(&at("/records"), get(records::list))
             .route(&at("/records/{request}"), get(records::show).post(records::reveal))
             .with_state(Arc::clone(&self))

@@ -31,6 +31,7 @@ pub(crate) fn sentence(problem: &Invalid) -> Option<Sentence> {
         | Invalid::ManyRequests
         | Invalid::NoConfiguration
         | Invalid::OnlyOwner(_)
+        | Invalid::OnlyWayIn(_)
         | Invalid::Reason
         | Invalid::Tool
         | Invalid::ToolChanged { .. }

@@ -1,6 +1,6 @@
 // An identity provider that nobody here wrote: the npm `oidc-provider`, on loopback, with the clients and people of a test.
 //
-//   provider.mjs --world JSON
+//   provider.mjs --world JSON [--port PORT]
 //
 // The world is {clients, people, ttl}. `clients`: registrations as RFC 7591 has them, with `client_id` and
 // `redirect_uris`. `people`: claims by the name that is typed in, such as {"ada": {"groups": ["engineers"]}}. `ttl`: how
@@ -16,9 +16,9 @@ import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 import { log, onExit, serve } from './outcome.mjs';
 
-async function listen(handler) {
+async function listen(port, handler) {
   const server = createServer(handler);
-  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
   onExit(() => {
     server.closeAllConnections();
     return new Promise((resolve) => server.close(resolve));
@@ -94,10 +94,10 @@ function provide(issuer, world, jwks) {
 }
 
 async function start() {
-  const { values } = parseArgs({ options: { world: { type: 'string' } } });
+  const { values } = parseArgs({ options: { world: { type: 'string' }, port: { type: 'string', default: '0' } } });
   const world = { clients: [], people: {}, ...JSON.parse(values.world ?? '{}') };
   let handle = (_request, response) => response.writeHead(503).end();
-  const issuer = await listen((request, response) => handle(request, response));
+  const issuer = await listen(Number(values.port), (request, response) => handle(request, response));
   const begin = async () => {
     const provider = provide(issuer, world, await keys());
     const oidc = provider.callback();

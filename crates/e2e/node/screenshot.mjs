@@ -4,6 +4,7 @@
 //       [--user U --password P]    passes a client page, signs in first and shows the page after
 //       [--decision approve|deny|cancel]    then decides, and shows the page after
 //           (a client page is passed with `approve`)
+//       [--press TEXT]...    then presses the first link or button with this text, and shows the page after
 //       [--unfold]    opens what is folded before the picture is taken
 //       [--cookie NAME=VALUE]... [--check]
 //
@@ -180,6 +181,7 @@ await run(90, async () => {
       cookie: { type: 'string', multiple: true },
       check: { type: 'boolean' },
       unfold: { type: 'boolean' },
+      press: { type: 'string', multiple: true },
     },
   });
   const [url, picture] = positionals;
@@ -201,6 +203,10 @@ await run(90, async () => {
     if (!(await signIn(page, who))) throw new Error('the page has no sign-in form');
   }
   if (values.decision && !(await decide(page, who))) throw new Error(`the page has no button for \`${values.decision}\``);
+  for (const text of values.press ?? []) {
+    await page.locator('a, button').filter({ hasText: text }).first().click();
+    await page.waitForLoadState('domcontentloaded');
+  }
   const folded = page.locator('details:not([open]) > summary');
   while (values.unfold && (await folded.count()) > 0) await folded.first().press('Enter');
   await page.screenshot({ path: picture, fullPage: true });

@@ -6,6 +6,7 @@ mod process;
 
 mod agent;
 mod caller;
+mod chromium;
 mod form;
 mod mcp;
 mod outside;
@@ -17,6 +18,7 @@ pub mod wait;
 pub use agent::{Agent, Invitation, REDIRECT, Tokens, parameter};
 pub use caller::{Answer, Call, Caller, Opened, raw};
 pub use checkpoint::{Checkpoint, Finished, Setup, binary, example, sekisho_alone};
+pub use chromium::Chromium;
 pub use faults::{Disk, Faults, SmallDisk};
 pub use form::{Form, forms, links};
 pub use mcp::{Mcp, Reply, body_of, text_of};

@@ -16,6 +16,7 @@ use crate::settings::RegistrationPolicy;
 mod authorize;
 mod consent;
 mod login;
+mod logout;
 mod metadata;
 mod password;
 mod provider;
@@ -23,6 +24,7 @@ mod register;
 mod revoke;
 mod setup;
 mod token;
+mod ways;
 
 impl Issuer {
     /// The endpoints that programs call, at the paths that the issuer identifier gives them.
@@ -57,6 +59,12 @@ impl Issuer {
             .route(&at("/login"), get(login::show))
             .route(&at("/login/{provider}"), get(provider::depart))
             .route(&at("/login/{provider}/callback"), get(provider::arrive))
+            .route(&at("/login/{provider}/signed-out"), get(logout::come_back))
+            .route(&at("/logout"), post(logout::submit))
+            .route(&at("/ways"), get(ways::show))
+            .route(&at("/ways/add"), post(ways::add))
+            .route(&at("/ways/remove"), post(ways::remove))
+            .route(&at("/ways/{provider}/add"), get(ways::depart))
             .route(&at("/setup/{token}"), get(setup::show).post(setup::submit));
         if self.upstream.passwords {
             pages = pages

@@ -4,7 +4,7 @@ use sekisho_protocol::audit::{Act, ActKind, Actor};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::secret::Password;
 use sekisho_protocol::text::plain_text;
-use sekisho_store::User;
+use sekisho_store::{SignInMethod, User};
 use sekisho_web::Visit;
 use sekisho_web::frame::{Chrome, SignedIn};
 use sekisho_web::parameters::Form;
@@ -23,7 +23,9 @@ mod lanes;
 mod open;
 pub mod password;
 pub mod password_rules;
+pub(crate) mod sign_out;
 pub mod upstream;
+pub(crate) mod ways;
 
 pub(crate) use failure::LoginError;
 pub(crate) use open::open;
@@ -133,7 +135,7 @@ pub(crate) async fn log_in(issuer: &Issuer, visit: &Visit, input: &Input) -> Res
 async fn succeed(issuer: &Issuer, visit: &Visit, user: &User, lanes: &Lanes) -> Result<SignedIn, LoginError> {
     let mut tx = issuer.site.store.begin().await?;
     lanes.forgive(&mut tx).await?;
-    let signed_in = open(issuer, &mut tx, visit, user.id).await?;
+    let signed_in = open(issuer, &mut tx, visit, user.id, SignInMethod::Password).await?;
     let entry = Act::new(Actor::User(user.id), ActKind::LoginSucceeded);
     records::append(issuer, &mut tx, visit, Act { subject: Some(Subject::User(user.id)), ..entry }).await?;
     tx.commit().await?;

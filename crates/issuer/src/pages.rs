@@ -157,3 +157,65 @@ pub(crate) struct ReturnPage {
     pub(crate) target: String,
     pub(crate) host: String,
 }
+
+/// A browser that is signed out here, and what is left to do at a provider.
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+pub(crate) struct SignedOutPage {
+    pub(crate) chrome: Chrome,
+    pub(crate) title: Sentence,
+    pub(crate) what: Sentence,
+    /// The provider.
+    pub(crate) label: String,
+    /// Whether the browser goes there by itself.
+    pub(crate) is_sent: bool,
+    /// Where it signs out there.
+    pub(crate) url: Option<String>,
+    /// Where the person goes on here.
+    pub(crate) on: String,
+}
+
+/// By which ways a person signs in.
+#[derive(Template)]
+#[template(path = "ways.html")]
+pub(crate) struct WaysPage {
+    pub(crate) chrome: Chrome,
+    /// Something to say, and the name in it.
+    pub(crate) notice: Option<(Sentence, String)>,
+    pub(crate) confirm: Option<ConfirmBox>,
+    /// What is to say of a password.
+    pub(crate) password: Sentence,
+    /// Whether it can be changed.
+    pub(crate) passwords: bool,
+    pub(crate) ways: Vec<WayLine>,
+    pub(crate) offers: Vec<ProviderButton>,
+    /// Whether the person signed in so short a time ago that an account can be added.
+    pub(crate) is_fresh: bool,
+}
+
+/// An account at a provider with which a person signs in.
+pub(crate) struct WayLine {
+    pub(crate) label: String,
+    /// Whether its provider is one of the configuration.
+    pub(crate) is_known: bool,
+    pub(crate) subject: String,
+    pub(crate) since: String,
+    pub(crate) last: Option<String>,
+    /// The user was made for it, so it stays.
+    pub(crate) made_user: bool,
+    /// Whether there is another way in.
+    pub(crate) remains: bool,
+    pub(crate) csrf: String,
+    pub(crate) handle: String,
+}
+
+/// An account that waits for a yes.
+pub(crate) struct ConfirmBox {
+    pub(crate) csrf: String,
+    pub(crate) token: String,
+    pub(crate) provider: String,
+    pub(crate) label: String,
+    pub(crate) shown_name: Option<String>,
+    pub(crate) subject: String,
+    pub(crate) user: String,
+}

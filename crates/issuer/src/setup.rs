@@ -7,7 +7,7 @@ use sekisho_protocol::audit::Actor;
 use sekisho_protocol::env::{Entropy, Timestamp, after};
 use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::SetupToken;
-use sekisho_store::{SetupLink, StoreError, Tx, User};
+use sekisho_store::{SetupLink, SignInMethod, StoreError, Tx, User};
 use sekisho_web::Visit;
 use sekisho_web::error::Fault;
 use sekisho_web::frame::{Chrome, SignedIn};
@@ -129,7 +129,7 @@ pub(crate) async fn set_password(
         ActError::Store(error) => error.into(),
         other => SetupError::Internal(Fault::internal(other)),
     })?;
-    let signed_in = login::open(issuer, &mut tx, visit, user).await?;
+    let signed_in = login::open(issuer, &mut tx, visit, user, SignInMethod::Link).await?;
     tx.commit().await?;
     Ok(signed_in)
 }

@@ -182,6 +182,8 @@ impl World {
             known: None,
             source: Source::Ours,
             recognition: Recognition::default(),
+            browser_name: String::new(),
+            seen: sekisho_web::Seen::default(),
         }
     }
 

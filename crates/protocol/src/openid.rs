@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub mod groups;
 pub mod identity;
 pub mod profile;
+pub mod quirk;
 
 use crate::resource::ResourceId;
 
@@ -77,6 +78,19 @@ impl<'de> Deserialize<'de> for SigningAlgorithm {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// What signing out here does at the provider at which somebody signed in (OpenID Connect RP-Initiated Logout 1.0).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignOutThere {
+    /// The browser is sent there to sign out as well.
+    Always,
+    /// Nothing: the person stays signed in there.
+    #[default]
+    Never,
+    /// A page offers to sign out there as well.
+    Offer,
 }
 
 /// How the access tokens of another authorization server say that they are for one of our servers.

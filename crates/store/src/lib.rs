@@ -76,7 +76,7 @@ pub use assertions::Assertions;
 pub use audit::{
     AUDIT_PAGE_MAX, Audit, AuditFilter, AuditHead, AuditOrder, ChainCheck, StoredRecord, UnendedCall, UnendedCursor,
 };
-pub use browser_sessions::{BrowserSession, BrowserSessions};
+pub use browser_sessions::{BrowserSession, BrowserSessions, SignInMethod, SignedInUser};
 pub use catalogue::{ANNOUNCED_EVERY_MILLIS, ANNOUNCED_MAX, Catalogue, SeenLater, TOOLS_OF_CALLERS_MAX};
 pub use changes::{CHANGES_KEPT, Change, ChangeFeed, ChangeKind, FeedEvent};
 pub use clients::{Clients, NewClient, StoredClient};

@@ -91,6 +91,24 @@ impl SignIns<'_> {
         row.map(|row| self.read(&row)).transpose()
     }
 
+    /// Returns the sign-in that [`SignIns::consume`] would take, and leaves it.
+    pub async fn find(
+        &mut self,
+        digest: &Digest,
+        provider: &str,
+        browser: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<PendingSignIn>, StoreError> {
+        let row = self
+            .tx
+            .fetch_optional(
+                "SELECT * FROM sign_ins WHERE digest = $1 AND provider = $2 AND browser = $3 AND expires_at > $4",
+                values![digest, provider, browser, now],
+            )
+            .await?;
+        row.map(|row| self.read(&row)).transpose()
+    }
+
     fn read(&self, row: &Row) -> Result<PendingSignIn, StoreError> {
         let digest: Digest = row.parse("digest")?;
         let kept = self.tx.seal.open(Purpose::SignIn, &[&digest.to_string()], &row.blob("kept")?)?;

@@ -190,6 +190,12 @@ impl Users<'_> {
         Ok(())
     }
 
+    /// Locks a user until this transaction ends, so that nothing else changes by which ways the user signs in. Returns
+    /// `false` if there is no such user.
+    pub async fn hold(&mut self, id: UserId) -> Result<bool, StoreError> {
+        self.tx.execute_one("UPDATE users SET epoch = epoch WHERE id = $1", values![id]).await
+    }
+
     /// Returns how many owners may log in.
     pub async fn owners_count(&mut self) -> Result<u64, StoreError> {
         let row = self

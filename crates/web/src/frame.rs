@@ -77,6 +77,12 @@ impl Chrome {
         }
     }
 
+    /// Makes the frame of a page for a browser that has just been signed out: its links lead behind no door.
+    pub fn signed_out(site: &Site, visit: &Visit) -> Self {
+        let base = site.settings.prefix().to_owned();
+        Self { prefix: base, home: visit::path(site, None, "/"), door: None, ..Self::new(site, visit) }
+    }
+
     /// Adds who is signed in. With a `request`, signing out leads back to its page.
     pub fn with(mut self, visit: &Visit, session: &Session, request: Option<String>) -> Self {
         let csrf = form_token(visit, Some(session), FormKind::Logout, "").expose().to_owned();
@@ -204,6 +210,16 @@ pub fn signed_out(site: &Site, visit: &Visit, path: &str) -> Response {
         None => go(site, visit, path),
     };
     put(response.headers_mut(), SET_COOKIE, &site.cookies.clear_session(visit.door.as_ref()));
+    response
+}
+
+/// Makes a response of a page, and signs the browser out.
+pub fn page_signed_out(site: &Site, visit: &Visit, template: &impl Template) -> Response {
+    let mut response = page(visit, site, StatusCode::OK, template, "");
+    // The cookie consists of our own names, so it is a valid header value.
+    if let Ok(value) = HeaderValue::from_str(&site.cookies.clear_session(visit.door.as_ref())) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
     response
 }
 

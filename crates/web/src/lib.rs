@@ -10,17 +10,18 @@
 //!
 //! To add a sentence: a row in `sentence.rs`. To add a form: a kind in [`session::FormKind`].
 
+mod browser_name;
 pub mod choice;
 pub mod cookies;
 pub mod door;
 pub mod error;
 pub mod frame;
 pub mod language;
-mod log_out;
 pub mod parameters;
 pub mod place;
 mod routes;
 mod script;
+mod seen;
 pub mod sentence;
 pub mod session;
 mod session_secret;
@@ -31,6 +32,7 @@ mod style;
 pub mod visit;
 
 pub use routes::serve;
+pub use seen::Seen;
 pub use sekisho_protocol::caller::PeerAddress;
 pub use settings::SiteSettings;
 pub use site::{HasSite, Site, SiteParts};

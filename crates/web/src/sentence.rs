@@ -188,7 +188,7 @@ sentences! {
     ActReachChanged: "reach_changed", "利用範囲の変更";
     ActServerAdded: "server_added", "サーバーの追加";
     ActServerRemoved: "server_removed", "サーバーの削除";
-    ActSessionsEnded: "sessions_ended", "プロバイダーによるログアウト";
+    ActSessionsEnded: "sessions_ended", "ログインの終了";
     ActSetupLinkMade: "setup_link_made", "パスワード設定リンクの発行";
     ActToolClassified: "tool_classified", "ツールの分類";
     ActGroupAdded: "group_added", "グループの追加";
@@ -274,6 +274,76 @@ sentences! {
         "{} ではログインできましたが、このアカウントではここに入れません。";
     UpstreamGroups: "You signed in at {}, but in which groups you are cannot be told, so nothing can be decided for you.",
         "{} ではログインできましたが、所属グループが分からないため、権限を判断できません。";
+    UpstreamLater: "Try again in a minute. If it stays so, tell the operator the request below: the records say exactly what was wrong. An operator can let an owner in with a link from the machine of the checkpoint.",
+        "一分ほど待ってからもう一度お試しください。続く場合は、下のリクエスト番号を管理者に伝えてください。詳しい原因は記録にあります。所有者は、管理者が関所のマシンで作るリンクからログインできます。";
+
+    // Signing out.
+    SignedOutHere: "You are signed out here", "ここからログアウトしました";
+    SignedOutTitle: "You are signed out", "ログアウトしました";
+    SignedOutSent: "You are being sent to {} to sign out there as well. If nothing happens, use the button.",
+        "{} からもログアウトするため、移動しています。移動しない場合はボタンを押してください。";
+    SignedOutOffer: "You are still signed in at {}, and could come in here again without a password. On a shared computer, sign out there as well.",
+        "{} にはまだログインしたままで、パスワードなしでここに戻れます。共用のコンピューターでは、そちらからもログアウトしてください。";
+    SignedOutNotOffered: "You are still signed in at {}, which offers no sign-out from here. On a shared computer, sign out there as well, or close the browser.",
+        "{} にはまだログインしたままです。ここからはログアウトできません。共用のコンピューターでは、そちらでログアウトするか、ブラウザーを閉じてください。";
+    SignedOutUnreachable: "{} cannot be reached now, so you may still be signed in there. On a shared computer, sign out there later, or close the browser.",
+        "現在 {} に接続できないため、そちらにはログインしたままの可能性があります。共用のコンピューターでは、後でそちらからもログアウトするか、ブラウザーを閉じてください。";
+    SignedOutBoth: "You signed out here, and {} has sent you back after the sign-out there.",
+        "ここからログアウトし、{} でのログアウトのあと、ここに戻りました。";
+    SignedOutUnknown: "This page was not opened by a sign-out that began here a moment ago, so it cannot say whether you are signed out at {}.",
+        "直前にここで始めたログアウトによって開かれたページではないため、{} からログアウトしたかどうかは分かりません。";
+    HintSignOutCheck: "Open the first page: it says whether you are signed in here.", "最初のページを開くと、ここにログインしているかどうかが分かります。";
+    SignOutThere: "Sign out at {}", "{} からもログアウト";
+    SignInAgain: "Sign in again", "もう一度ログインする";
+
+    // Ways to sign in.
+    WaysTitle: "Ways to sign in", "ログイン方法";
+    WayPasswordSet: "Is set.", "設定済みです。";
+    WayPasswordNone: "Is not set. An operator can make a link with which you choose one.", "設定されていません。管理者が設定用のリンクを発行できます。";
+    WayPasswordOff: "Lets nobody in here.", "ここではパスワードでログインできません。";
+    WaySince: "added {}", "{} に追加";
+    WayNoProvider: "This provider is not in the configuration any more, so nobody signs in there.", "このプロバイダーは設定から外されたため、ログインに使えません。";
+    WayOfUser: "Your user here was made for this account, so it stays.", "この関所のあなたのユーザーはこのアカウントのために作られたため、外せません。";
+    WayLast: "This is your only way to sign in, so it stays. Add another account first.", "これが唯一のログイン方法のため、外せません。先に別のアカウントを追加してください。";
+    WayRemove: "Remove this account", "このアカウントを外す";
+    WayRemoveNote: "You can no longer sign in with it. Its groups are no longer yours, and you are signed out everywhere.",
+        "このアカウントではログインできなくなります。そのグループの権限はなくなり、すべてのブラウザーからログアウトします。";
+    WayAddTitle: "Add an account", "アカウントを追加する";
+    WayAddLead: "You sign in there and come back. Nothing is added until you say yes.", "移動先でログインして戻ります。確認するまで何も追加されません。";
+    WayAddAt: "Add an account at {}", "{} のアカウントを追加";
+    WayStale: "You signed in more than ten minutes ago. To add an account, sign out, sign in again and come back here.",
+        "ログインから10分以上たっています。アカウントを追加するには、一度ログアウトしてログインし直し、ここに戻ってください。";
+    WayGone: "This has ended: it was begun in another browser or by another user, was answered already, or took too long. Begin again below.",
+        "終了しました（別のブラウザーまたは別の利用者が始めたか、回答済みか、時間切れです）。下からやり直してください。";
+    WayOwn: "You sign in with this account at {} already.", "{} のこのアカウントは追加済みです。";
+    WayTaken: "Another user here signs in with this account at {}, so it was not added.", "{} のこのアカウントは別の利用者が使っているため、追加できません。";
+    WayConfirmTitle: "Add this account?", "このアカウントを追加しますか？";
+    WayConfirmLead: "From now on, whoever signs in with it is {} here.", "今後、このアカウントでログインした人は、ここでは {} になります。";
+    WayConfirmNote: "Say yes only if this account is yours, and yours alone.", "自分専用のアカウントである場合だけ追加してください。";
+    WayConfirmYes: "Add it", "追加する";
+    WayProvider: "Provider", "プロバイダー";
+    WayShownName: "Name there", "そこでの名前";
+    WaySubject: "Identifier there", "そこでの識別子";
+
+    // Where somebody is signed in.
+    SessionsTitle: "Where you are signed in", "ログイン中のブラウザー";
+    SessionsOf: "Where {} is signed in", "{} のログイン中のブラウザー";
+    SessionsNone: "Signed in nowhere.", "ログイン中のブラウザーはありません。";
+    SessionThis: "this browser", "このブラウザー";
+    SessionUnknown: "Unknown browser", "不明なブラウザー";
+    SessionByPassword: "with a password", "パスワードでログイン";
+    SessionByLink: "with a link", "リンクでログイン";
+    SessionByProvider: "at {}", "{} でログイン";
+    SessionBegan: "since {}", "{} から";
+    SessionSeen: "last seen {}", "最終利用 {}";
+    SessionEnd: "Sign out", "ログアウトさせる";
+    SessionEndOthers: "Sign out everywhere else", "ほかのすべてからログアウト";
+    SessionEndAll: "Sign out everywhere", "すべてからログアウト";
+    SessionEndNote: "Agents that may act only until a sign-out are ended as well.", "ログアウトまでに限って許可したエージェントも終了します。";
+    SessionsMore: "Only the last used ones are listed.", "最近使われたものだけを表示しています。";
+    SignedInTitle: "Who is signed in", "ログイン中の利用者";
+    SignedInCount: "in {} browsers", "ブラウザー {} 件";
+
     HintSignInAgain: "Go back to where you came from and sign in again.", "元の画面に戻り、もう一度ログインしてください。";
     HintTellAdministrator: "Tell the operator the request below: the records say exactly what was wrong.",
         "下のリクエスト番号を管理者に伝えてください。詳しい原因は記録にあります。";

@@ -5,7 +5,7 @@ use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::UserId;
 use sekisho_protocol::secret::CsrfToken;
-use sekisho_store::{BrowserSession, SecretKey, StoreError, Tx, User};
+use sekisho_store::{BrowserSession, SecretKey, SignInMethod, StoreError, Tx, User};
 
 pub use crate::session_secret::SessionSecret;
 use crate::site::Site;
@@ -30,8 +30,9 @@ pub async fn current(tx: &mut Tx, visit: &Visit) -> Result<Option<Session>, Stor
     }
     let user = tx.users().find(row.user).await?;
     let session = user.filter(|user| !user.disabled).map(|user| Session { user, row });
-    if session.is_some() {
+    if let Some(session) = &session {
         visit.recognition.recognize();
+        visit.seen.note(&session.row, visit.now);
     }
     Ok(session)
 }
@@ -45,8 +46,15 @@ pub async fn begin(site: &Site, visit: &Visit) -> Result<Tx, StoreError> {
     if signed_in { site.store.begin().await } else { site.store.begin_for_stranger().await }
 }
 
-/// Signs a browser in with a new session, which replaces any session that it had before (ATK-10: no fixation).
-pub async fn open(site: &Site, tx: &mut Tx, visit: &Visit, user: UserId) -> Result<SessionSecret, StoreError> {
+/// Signs a browser in with a new session, which replaces any session that it had before (ATK-10: no fixation). `method`: how
+/// the user proved who they are.
+pub async fn open(
+    site: &Site,
+    tx: &mut Tx,
+    visit: &Visit,
+    user: UserId,
+    method: SignInMethod,
+) -> Result<SessionSecret, StoreError> {
     let secret = SessionSecret::generate(&site.settings, &*site.entropy);
     let row = BrowserSession {
         digest: secret.digest(),
@@ -55,6 +63,9 @@ pub async fn open(site: &Site, tx: &mut Tx, visit: &Visit, user: UserId) -> Resu
         created_at: visit.now,
         expires_at: after(visit.now, site.settings.session_ttl_seconds),
         authenticated_at: visit.now,
+        method,
+        browser: visit.browser_name.clone(),
+        seen_at: visit.now,
     };
     if let Some(old) = &visit.session {
         tx.browser_sessions().renew(&old.digest(), &row, visit.now).await?;
@@ -82,10 +93,14 @@ pub enum FormKind {
     EndAllGrants,
     /// End a grant.
     EndGrant,
+    /// End sessions of a person.
+    EndSessions,
     /// End a task.
     FinishTask,
     /// Approve or deny what a client asks for.
     Grant,
+    /// Add an account at an identity provider as a way to sign in.
+    LinkIdentity,
     /// Sign in.
     Login,
     /// Sign out.
@@ -100,6 +115,8 @@ pub enum FormKind {
     ShowArguments,
     /// Revoke a loan.
     TakeBack,
+    /// Remove an account at an identity provider as a way to sign in.
+    UnlinkIdentity,
     /// Widen a task.
     WidenTask,
 }
@@ -115,8 +132,10 @@ impl FormKind {
             Self::Client => "client",
             Self::EndAllGrants => "end-all-grants",
             Self::EndGrant => "end-grant",
+            Self::EndSessions => "end-sessions",
             Self::FinishTask => "finish-task",
             Self::Grant => "grant",
+            Self::LinkIdentity => "link-identity",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Password => "password",
@@ -124,6 +143,7 @@ impl FormKind {
             Self::Setup => "setup",
             Self::ShowArguments => "show-arguments",
             Self::TakeBack => "take-back",
+            Self::UnlinkIdentity => "unlink-identity",
             Self::WidenTask => "widen-task",
         }
     }

@@ -15,7 +15,9 @@ use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::secret::{CsrfToken, DoorToken};
 
 use crate::PeerAddress;
+use crate::browser_name::browser_name;
 use crate::language::Language;
+use crate::seen::Seen;
 use crate::session_secret::SessionSecret;
 use crate::settings::behind_door;
 use crate::site::{HasSite, Site};
@@ -45,6 +47,10 @@ pub struct Visit {
     pub source: Source,
     /// Where to note that the person was recognized.
     pub recognition: Recognition,
+    /// What the browser calls itself, in a few words for people; empty if it does not say. It proves nothing.
+    pub browser_name: String,
+    /// Where to note that its session was used.
+    pub seen: Seen,
 }
 
 /// The browser that forms are made for.
@@ -144,6 +150,8 @@ impl Visit {
             known: site.cookies.known(&parts.headers),
             source: Source::of(&parts.headers, &site.settings.origin()),
             recognition: parts.extensions.get::<Recognition>().cloned().unwrap_or_default(),
+            browser_name: browser_name(&parts.headers),
+            seen: parts.extensions.get::<Seen>().cloned().unwrap_or_default(),
         }
     }
 }

@@ -17,10 +17,12 @@ use sekisho_policy::rights::{NameOf, names};
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::digest::Digest;
-use sekisho_protocol::env::Clock as _;
+use sekisho_protocol::env::{Clock as _, Timestamp};
 use sekisho_protocol::ids::{ClientId, ServerName, UserId};
+use sekisho_protocol::openid::SignOutThere;
 use sekisho_protocol::openid::groups::{Reading, Why, read};
 use sekisho_protocol::openid::identity::{Identity, identity, meets, shown_name};
+use sekisho_protocol::openid::quirk::{Quirk, SignInFacts};
 use sekisho_protocol::role::Role;
 use sekisho_protocol::text::for_terminal;
 use sekisho_store::User;
@@ -30,6 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::cli::{Common, LoginCheck};
 use crate::config::Configuration;
+use crate::config::login::LoginProvider;
 use crate::error::CommandError;
 use crate::instance::login::provider_parts;
 use crate::os::{OsEntropy, SystemClock};
@@ -52,6 +55,11 @@ struct Found {
     reading: Reading,
     /// How far what came is believed.
     believed: &'static str,
+    asked_user_info: bool,
+    asked_for_groups: bool,
+    /// Whether the provider has a page to sign out. `None`: it was not asked.
+    signs_out: Option<bool>,
+    arrived_at: Option<Timestamp>,
 }
 
 /// Performs the check and prints what it found. Exit code 1 where nobody would be signed in.
@@ -70,7 +78,7 @@ pub(crate) async fn check_login(
         Some(file) => saved(&parts, file)?,
         None => signed_in(configuration, &parts, wish.port).await?,
     };
-    report(common, configuration, &parts, &found, wish.shorten)
+    report(common, configuration, (provider, &parts), &found, wish.shorten)
 }
 
 /// Reads an ID token or a JSON object of claims from a file.
@@ -107,6 +115,10 @@ fn found(parts: &ProviderParts, claims: Map<String, Value>, believed: &'static s
         reading: read(parts.group_rules(), &claims),
         claims,
         believed,
+        asked_user_info: false,
+        asked_for_groups: false,
+        signs_out: None,
+        arrived_at: None,
     }
 }
 
@@ -148,14 +160,18 @@ async fn signed_in(configuration: &Configuration, parts: &ProviderParts, port: u
     let back = waited.map_err(|_| failed("nobody came back within ten minutes".to_owned()))?;
     let keys = KeySets::new(Arc::clone(&http));
     let asking = Asking { http: &*http, keys: &keys, parts, described: &described, entropy: &OsEntropy };
-    let person = person(asking, &sign_in, &back, SystemClock.now()).await.map_err(|error| failed(error.sentence()))?;
-    let believed = "checked as in a sign-in";
+    let now = SystemClock.now();
+    let person = person(asking, &sign_in, &back, now).await.map_err(|error| failed(error.sentence()))?;
     Ok(Found {
         identity: Ok(person.identity),
         admitted: Ok(()),
         reading: person.reading,
         claims: person.claims,
-        believed,
+        believed: "checked as in a sign-in",
+        asked_user_info: person.asked_user_info,
+        asked_for_groups: person.asked_for_groups,
+        signs_out: Some(described.end_session_endpoint.is_some()),
+        arrived_at: Some(now),
     })
 }
 
@@ -200,10 +216,11 @@ async fn target(stream: &mut TcpStream) -> Option<String> {
 fn report(
     common: &Common,
     configuration: &Configuration,
-    parts: &ProviderParts,
+    (provider, parts): (&LoginProvider, &ProviderParts),
     found: &Found,
     shorten: bool,
 ) -> Result<(), CommandError> {
+    let quirks = quirks(provider, parts, found);
     let groups = found.reading.groups().cloned().unwrap_or_default();
     let rights = rights(configuration, parts, found, &groups)?;
     let absent = absent(configuration, parts, &groups);
@@ -213,6 +230,8 @@ fn report(
         super::print_json(&json!({
             "provider": parts.name.as_str(), "checked": found.believed, "claims": claims, "problem": problem,
             "groups": groups, "rights": rights, "groups_not_had": absent, "unread": found.reading.unread,
+            "quirks": quirks.iter().map(|(quirk, seen)| json!({ "says": quirk.sentence, "seen": seen })).collect::<Vec<_>>(),
+            "source": provider.profile.row().source, "checked_on": provider.profile.row().checked,
         }))?;
     } else {
         print(parts, found, &claims, shorten);
@@ -223,8 +242,39 @@ fn report(
         for group in &absent {
             say_lines!("The configuration names `{}`, which this person does not have", for_terminal(group));
         }
+        print_quirks(provider, found, &quirks);
     }
     problem.map_or(Ok(()), |problem| Err(CommandError::no(format!("nobody would be signed in: {problem}"))))
+}
+
+/// In what this kind of provider differs, and what of that was seen.
+fn quirks(provider: &LoginProvider, parts: &ProviderParts, found: &Found) -> Vec<(Quirk, bool)> {
+    let facts = SignInFacts {
+        issuer: &parts.registration.issuer,
+        claims: &found.claims,
+        reading: &found.reading,
+        asked_user_info: found.asked_user_info,
+        asked_for_groups: found.asked_for_groups,
+        signs_out: found.signs_out,
+        arrived_at: found.arrived_at,
+    };
+    provider.profile.row().quirks.iter().map(|quirk| (*quirk, quirk.sign.is_seen(&facts))).collect()
+}
+
+fn print_quirks(provider: &LoginProvider, found: &Found, quirks: &[(Quirk, bool)]) {
+    let row = provider.profile.row();
+    if !quirks.is_empty() {
+        say_lines!("{} (from {}, read on {})", row.label, row.source, row.checked);
+    }
+    for (quirk, is_seen) in quirks {
+        say_lines!("  {}{}", if *is_seen { "seen here: " } else { "" }, quirk.sentence);
+    }
+    if provider.sign_out_there != SignOutThere::Never && found.signs_out == Some(false) {
+        say_lines!(
+            "`sign_out_there` has no effect: the provider names no page to sign out (`end_session_endpoint`), so people stay \
+             signed in there"
+        );
+    }
 }
 
 /// Why nobody would be signed in with these claims.

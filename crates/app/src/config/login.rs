@@ -10,7 +10,7 @@ use sekisho_client::signing::ClientKey;
 use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::openid::groups::{GROUP_BYTES_MAX, GroupRule, PATH_MAX, Shape};
 use sekisho_protocol::openid::profile::Profile;
-use sekisho_protocol::openid::{ProviderName, SigningAlgorithm};
+use sekisho_protocol::openid::{ProviderName, SignOutThere, SigningAlgorithm};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::registration::ClientAuthentication;
 use sekisho_protocol::scope::{Scope, ScopeSet};
@@ -84,6 +84,10 @@ pub(crate) struct LoginProvider {
     /// From where groups are read, in place of the rule of the profile.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) groups: Vec<GroupMapping>,
+    /// Where all groups of a person are read if the token has no room for them, in place of the address of the profile: in a
+    /// national cloud of Entra ID, `https://graph.microsoft.us/v1.0/me/getMemberObjects`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) member_groups: Option<String>,
     /// `login`, `consent` or `select_account`: what the provider does with somebody who is signed in there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prompt: Option<String>,
@@ -95,8 +99,10 @@ pub(crate) struct LoginProvider {
     pub(crate) acr_values: Vec<String>,
     /// Whether one of them is required: the ID token then has to say which was used.
     pub(crate) acr_required: bool,
-    /// Whether signing out here signs out there, too. Not offered yet, so `true` is refused.
-    pub(crate) sign_out_there: bool,
+    /// What signing out here does there: `never` leaves the person signed in there, `offer` shows a page with the way to sign
+    /// out there, `always` sends the browser on. The provider has to know `BASE_URL/login/NAME/signed-out`, to which it sends
+    /// the browser back (`post_logout_redirect_uri`).
+    pub(crate) sign_out_there: SignOutThere,
     /// Whether signing out there ends the person's grants, and not only their sessions here.
     pub(crate) logout_ends_grants: bool,
     /// Whether its identity assertions are taken for people's consent (enterprise-managed authorization).
@@ -121,11 +127,12 @@ impl Default for LoginProvider {
             identity: Vec::new(),
             require: BTreeMap::new(),
             groups: Vec::new(),
+            member_groups: None,
             prompt: None,
             max_age_seconds: None,
             acr_values: Vec::new(),
             acr_required: false,
-            sign_out_there: false,
+            sign_out_there: SignOutThere::Never,
             logout_ends_grants: false,
             assertions: false,
         }
@@ -249,6 +256,11 @@ impl LoginProvider {
     /// Where it sends browsers back.
     pub(crate) fn redirect_uri(&self, base_url: &str) -> String {
         format!("{base_url}/login/{}/callback", self.name)
+    }
+
+    /// Where it sends browsers back after a sign-out there.
+    pub(crate) fn signed_out_uri(&self, base_url: &str) -> String {
+        format!("{base_url}/login/{}/signed-out", self.name)
     }
 
     /// The client as the provider knows it, with its secret or its key filled in.
@@ -430,8 +442,11 @@ fn check_request(provider: &LoginProvider, note: &mut Note<'_>) {
     if provider.acr_required && provider.acr_values.is_empty() {
         note("acr_required", "no kind of authentication is named that could be required", "fill `acr_values`", true);
     }
-    if provider.sign_out_there {
-        note("sign_out_there", "signing out at the provider is not offered yet", "remove it", true);
+    if let Some(url) = provider.member_groups.as_deref()
+        && !is_as_secure(&provider.issuer, url)
+    {
+        let help = "write the https URL of `getMemberObjects` in your cloud, or remove it";
+        note("member_groups", "not an https URL, or one that lies further inside than the provider", help, true);
     }
     if provider.acr_values.iter().any(|acr| acr.is_empty() || acr.contains(' ')) {
         note("acr_values", "a kind of authentication is a word without blanks", "remove the blanks", true);

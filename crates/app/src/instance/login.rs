@@ -45,11 +45,13 @@ pub(crate) fn provider_parts(provider: &LoginProvider, base_url: &str) -> Result
         require: provider.require.clone(),
         rules: provider.rules(),
         groups_cut_at: row.groups_cut_at,
-        overage: row.overage.map(str::to_owned),
+        overage: provider.member_groups.clone().or_else(|| row.overage.map(str::to_owned)),
         prompt: provider.prompt.clone(),
         max_age_seconds: provider.max_age_seconds,
         acr_values: provider.acr_values.clone(),
         acr_required: provider.acr_required,
         logout_ends_grants: provider.logout_ends_grants,
+        sign_out_there: provider.sign_out_there,
+        signed_out_uri: provider.signed_out_uri(base_url),
     })
 }

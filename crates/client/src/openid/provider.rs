@@ -90,6 +90,21 @@ pub enum ProviderError {
     },
 }
 
+impl ProviderError {
+    /// Whether the provider is away, and has not said anything wrong: what it said before may still be so.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Http { .. } => true,
+            Self::Malformed { status, .. } => *status >= 500,
+            Self::Algorithm { .. }
+            | Self::Authentication { .. }
+            | Self::Endpoint { .. }
+            | Self::Identifier { .. }
+            | Self::Mismatch { .. } => false,
+        }
+    }
+}
+
 /// The members of the document that are used.
 #[derive(Deserialize)]
 struct Document {

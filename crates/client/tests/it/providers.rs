@@ -18,14 +18,20 @@ fn groups(signed_in: &SignedIn) -> Vec<&str> {
 }
 
 const BOTH: [&str; 2] = ["corp/auditors", "corp/engineers"];
+const BY_IDENTIFIER: [&str; 2] =
+    ["corp/3f2b8a60-91f4-4d3a-8b57-2c1de07a6f10", "corp/6f1c2d3e-4a5b-4c6d-8e7f-90a1b2c3d4e5"];
 
 /// The profile of each provider reads its own claims, and identifies people by claims that do not change.
 #[tokio::test]
 async fn each_kind_of_provider_signs_people_in() {
     for (behaves, subject, expected) in [
         (Behaves::Authentik, "ada-1", &BOTH[..]),
-        (Behaves::Entra, "8d2c6a2e-5b0e-4b6e-9d40-b24a7c0a5b11/0b9f4d1c-7f1e-4c55-8a41-8a0f5c3f7e21", &BOTH),
-        (Behaves::EntraOverage, "8d2c6a2e-5b0e-4b6e-9d40-b24a7c0a5b11/0b9f4d1c-7f1e-4c55-8a41-8a0f5c3f7e21", &BOTH),
+        (Behaves::Entra, "8d2c6a2e-5b0e-4b6e-9d40-b24a7c0a5b11/0b9f4d1c-7f1e-4c55-8a41-8a0f5c3f7e21", &BY_IDENTIFIER),
+        (
+            Behaves::EntraOverage,
+            "8d2c6a2e-5b0e-4b6e-9d40-b24a7c0a5b11/0b9f4d1c-7f1e-4c55-8a41-8a0f5c3f7e21",
+            &BY_IDENTIFIER,
+        ),
         (Behaves::Generic, "ada-1", &BOTH),
         (Behaves::Google, "ada-1", &[]),
         (Behaves::Keycloak, "ada-1", &["corp//auditors", "corp//engineers"]),
@@ -87,11 +93,16 @@ async fn a_client_proves_itself_as_it_is_registered() {
 #[tokio::test]
 async fn a_client_with_a_key_signs_who_it_is() {
     let mut world = World::new(Behaves::Generic).await;
-    let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let key = |pem: &str| Some(Arc::new(ClientKey::from_pem(pem.as_bytes(), Some("k1".to_owned())).unwrap()));
+    world.provider.register_key(CLIENT, pair.public_key_raw());
     world.authentication = ClientAuthentication::PrivateKeyJwt;
-    world.key = Some(Arc::new(ClientKey::from_pem(pem.as_bytes(), Some("k1".to_owned())).unwrap()));
+    // The provider checks the signature: the key of somebody else proves nothing.
+    world.key = key(&rcgen::KeyPair::generate().unwrap().serialize_pem());
+    assert!(world.sign_in().await.is_err());
+    world.key = key(&pair.serialize_pem());
     world.sign_in().await.unwrap();
-    let sent = &world.provider.arrived("token")[0].fields;
+    let sent = &world.provider.arrived("token")[1].fields;
     assert!(!sent.contains_key("client_secret"));
     let said = claims(&sent["client_assertion"]);
     assert_eq!((said["sub"].as_str(), said["aud"].as_str()), (Some(CLIENT), Some(world.provider.issuer())));

@@ -1,7 +1,7 @@
 //! An OpenID provider on loopback with real keys, which signs one person in without asking. It behaves like a kind of
 //! provider, or misbehaves as a test tells it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub enum Misconduct {
     AlgNone,
     /// The redirect with the answer names another issuer.
     AnswersAsAnother,
+    /// This member of the metadata has this value; `null` removes it.
+    Describes(&'static str, Value),
     /// ID tokens expired an hour ago.
     Expired,
     /// This endpoint (given by its last word, such as `token`) responds with 500.
@@ -76,6 +79,8 @@ struct State {
     keys: Mutex<Vec<Arc<Key>>>,
     stray: Key,
     clients: Mutex<BTreeMap<String, String>>,
+    client_keys: Mutex<BTreeMap<String, Vec<u8>>>,
+    assertions: Mutex<BTreeSet<String>>,
     person: Mutex<Map<String, Value>>,
     codes: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
     misconduct: Mutex<Vec<Misconduct>>,
@@ -118,6 +123,8 @@ impl Provider {
             keys: Mutex::new(vec![Arc::new(Key::generate("key-1", signs))]),
             stray: Key::generate("key-1", signs),
             clients: Mutex::default(),
+            client_keys: Mutex::default(),
+            assertions: Mutex::default(),
             person: Mutex::new(behaves.person()),
             codes: Mutex::default(),
             misconduct: Mutex::default(),
@@ -153,6 +160,12 @@ impl Provider {
         lock(&self.state.clients).insert(client.to_owned(), secret.to_owned());
     }
 
+    /// Registers a client that proves itself with the ES256 key with this public point (RFC 7523 §2.2), uncompressed.
+    pub fn register_key(&self, client: &str, public: &[u8]) {
+        lock(&self.state.clients).insert(client.to_owned(), String::new());
+        lock(&self.state.client_keys).insert(client.to_owned(), public.to_vec());
+    }
+
     /// Signs in a person with these claims from now on, in addition to those that the profile gives everybody.
     pub fn person(&self, claims: &Value) {
         let mut person = self.state.behaves.person();
@@ -162,7 +175,12 @@ impl Provider {
 
     /// Misbehaves in this way from now on, and in no other.
     pub fn misbehave(&self, misconduct: Misconduct) {
-        *lock(&self.state.misconduct) = vec![misconduct];
+        self.misbehave_in(&[misconduct]);
+    }
+
+    /// Misbehaves in these ways from now on, and in no other.
+    pub fn misbehave_in(&self, misconducts: &[Misconduct]) {
+        *lock(&self.state.misconduct) = misconducts.to_vec();
     }
 
     /// Stops all misbehaviour.
@@ -276,9 +294,11 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         "token" => token(&state, &arrived),
         "keys" => reply(200, &json!({ "keys": [state.key().jwk()] })),
         "userinfo" => user_info(&state, &arrived),
+        "logout" => log_out(&arrived.fields),
         "introspect" => introspect(&state, &arrived),
         "getMemberObjects" if arrived.authorization.starts_with("Bearer ") => {
-            reply(200, &json!({ "value": lock(&state.person).get("groups").cloned().unwrap_or_else(|| json!([])) }))
+            let groups = lock(&state.person).get("groups").map_or_else(|| json!([]), profile::object_ids);
+            reply(200, &json!({ "value": groups }))
         }
         _ => reply(404, &json!({})),
     })
@@ -303,6 +323,14 @@ fn metadata(state: &State) -> Value {
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
     });
     state.behaves.describe(&mut document);
+    let members = document.as_object_mut().expect("metadata are an object");
+    for one in lock(&state.misconduct).iter() {
+        match one {
+            Misconduct::Describes(name, Value::Null) => drop(members.remove(*name)),
+            Misconduct::Describes(name, value) => drop(members.insert((*name).to_owned(), value.clone())),
+            _ => {}
+        }
+    }
     document
 }
 
@@ -327,6 +355,19 @@ fn authorize(state: &State, fields: &BTreeMap<String, String>) -> Response<Full<
     response
 }
 
+/// RP-Initiated Logout 1.0 §2 and §3: sends the browser back at once. What else a provider does, it does without being seen.
+fn log_out(fields: &BTreeMap<String, String>) -> Response<Full<Bytes>> {
+    let Some(mut url) = fields.get("post_logout_redirect_uri").and_then(|uri| Url::parse(uri).ok()) else {
+        return reply(200, &json!({}));
+    };
+    if let Some(state) = fields.get("state") {
+        url.query_pairs_mut().append_pair("state", state);
+    }
+    let mut response = reply(302, &json!({}));
+    response.headers_mut().insert("location", url.as_str().parse().expect("a header"));
+    response
+}
+
 /// Returns the client that the request authenticates, if there is one.
 fn authenticated(state: &State, arrived: &Arrived) -> Option<String> {
     let (client, secret) = match arrived.authorization.strip_prefix("Basic ") {
@@ -342,12 +383,25 @@ fn authenticated(state: &State, arrived: &Arrived) -> Option<String> {
             (arrived.fields.get("client_id")?.clone(), arrived.fields.get("client_secret").cloned().unwrap_or_default())
         }
     };
-    let assertion = arrived.fields.get("client_assertion").is_some_and(|assertion| {
-        let claims = super::oauth::claims(assertion);
-        claims["iss"] == client.as_str() && claims["sub"] == client.as_str() && claims["aud"] == state.issuer.as_str()
-    });
-    let known = lock(&state.clients).get(&client).is_some_and(|own| *own == secret || assertion);
-    known.then_some(client)
+    let by_secret = lock(&state.clients).get(&client).is_some_and(|own| !own.is_empty() && *own == secret);
+    let by_key = arrived.fields.get("client_assertion").is_some_and(|assertion| proves(state, &client, assertion));
+    (by_secret || by_key).then_some(client)
+}
+
+/// Whether an assertion proves this client (RFC 7523 §3): its signature, who made it, for whom, in its time, and once.
+fn proves(state: &State, client: &str, assertion: &str) -> bool {
+    let Some(public) = lock(&state.client_keys).get(client).cloned() else { return false };
+    let Some((signed, signature)) = assertion.rsplit_once('.') else { return false };
+    let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public);
+    let claims = super::oauth::claims(assertion);
+    let once = claims["jti"].as_str().is_some_and(|jti| lock(&state.assertions).insert(jti.to_owned()));
+    key.verify(signed.as_bytes(), &signature).is_ok()
+        && claims["iss"] == client
+        && claims["sub"] == client
+        && claims["aud"] == state.issuer.as_str()
+        && claims["exp"].as_i64().is_some_and(|end| end > state.now())
+        && once
 }
 
 fn token(state: &State, arrived: &Arrived) -> Response<Full<Bytes>> {

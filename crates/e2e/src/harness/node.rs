@@ -70,7 +70,14 @@ pub async fn serve<S: AsRef<str>>(name: &str, arguments: &[S]) -> Serving {
 async fn serving(process: Process, name: &str) -> Serving {
     let ready = process.stdout().find(|text| text.ends_with('\n').then(|| last_line(text)).flatten()).await;
     let url = ready.as_ref().and_then(|ready| ready["url"].as_str());
-    let Some(url) = url else { panic!("{name} does not serve: {ready:?}\n{}", process.stderr().now()) };
+    let Some(url) = url else {
+        let said = process.stderr().now();
+        // Packages of an older `package.json`, or a Node that is too old for them, are the usual causes.
+        panic!(
+            "{name} does not serve: {ready:?}. Is `scripts/install` done, and {} a Node 22?\n{said}",
+            node().display()
+        )
+    };
     Serving { url: url.to_owned(), process }
 }
 
@@ -143,8 +150,10 @@ pub fn node() -> PathBuf {
     node
 }
 
-fn start<S: AsRef<str>>(name: &str, arguments: &[S]) -> Process {
+pub(super) fn start<S: AsRef<str>>(name: &str, arguments: &[S]) -> Process {
     let node = node();
+    let packages = folder().join("node_modules/oidc-provider/package.json");
+    assert!(packages.exists(), "{} is not there: run `scripts/install` first", packages.display());
     // Programs that these programs start look for `node` on the path.
     let mut path = node.parent().map(PathBuf::from).into_iter().collect::<Vec<_>>();
     path.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));

@@ -41,4 +41,6 @@ mod rows;
 #[cfg(test)]
 mod sets;
 #[cfg(test)]
+mod signing_in;
+#[cfg(test)]
 mod story;

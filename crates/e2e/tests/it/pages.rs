@@ -14,7 +14,7 @@ use crate::clients::{OWNER, PASSWORD};
 use crate::commands::pinning;
 
 /// The views in which each page is checked.
-const VIEWS: [&[&str]; 4] = [
+pub(crate) const VIEWS: [&[&str]; 4] = [
     &["--width", "360", "--lang", "en"],
     &["--width", "1280", "--lang", "ja"],
     &["--width", "360", "--lang", "ja", "--dark"],
@@ -30,7 +30,7 @@ fn folder() -> PathBuf {
 
 /// Opens a page in one view; the measurements must find nothing. `expected` are texts on the page in English and
 /// Japanese.
-async fn look(name: &str, url: &str, options: &[&str], view: &[&str], expected: [&str; 2]) -> Value {
+pub(crate) async fn look(name: &str, url: &str, options: &[&str], view: &[&str], expected: [&str; 2]) -> Value {
     let language = if view.contains(&"ja") { "ja" } else { "en" };
     let shade = if view.contains(&"--dark") { "dark" } else { "light" };
     let picture = folder().join(format!("{name}-{}-{shade}-{language}.png", view[1]));

@@ -16,7 +16,8 @@ use sekisho_web::{Visit, frame};
 use serde_json::json;
 
 use crate::authorize::Prompt;
-use crate::login::upstream::{self, KnownProvider, UpstreamError, Wish, backchannel, failure};
+use crate::login::upstream::{self, Finished, KnownProvider, UpstreamError, Wish, backchannel, failure};
+use crate::login::ways::adding;
 use crate::{Issuer, consent, error, records};
 
 /// `GET /login/{provider}`.
@@ -37,7 +38,7 @@ pub(crate) async fn depart(
     if is_led_here(&headers) || matches!(visit.browser, Browser::New(_)) {
         return frame::go(&issuer.site, &visit, &place.map_or_else(|| "/login".to_owned(), Place::login));
     }
-    let mut wish = Wish { place, pending: None, fresh_since: None, hint: None };
+    let mut wish = Wish { place, pending: None, fresh_since: None, hint: None, adds_to: None };
     wish.hint =
         parameters.one("login_hint").filter(|hint| hint.chars().count() <= upstream::HINT_CHARS_MAX).map(str::to_owned);
     if let Some(Place::Consent(id)) = place {
@@ -57,7 +58,7 @@ pub(crate) async fn depart(
 }
 
 /// Whether a browser says that a page of another site led it here (Fetch Metadata).
-fn is_led_here(headers: &HeaderMap) -> bool {
+pub(super) fn is_led_here(headers: &HeaderMap) -> bool {
     headers.get_all("sec-fetch-site").iter().any(|site| !matches!(site.as_bytes(), b"none" | b"same-origin"))
 }
 
@@ -73,10 +74,14 @@ pub(crate) async fn arrive(
         Err(error) => return failure::page(&issuer.site, &visit, &name, &error),
     };
     match upstream::finish(&issuer, &visit, known, query.as_deref().unwrap_or_default()).await {
-        Ok((signed_in, place)) => {
+        Ok(Finished::SignedIn(signed_in, place)) => {
             let path = place.map_or_else(|| "/".to_owned(), Place::path);
             frame::signed_in(&issuer.site, &visit, &signed_in, &path)
         }
+        Ok(Finished::Adds(user, person)) => match adding::keep(&issuer, &visit, known, user, &person).await {
+            Ok(token) => frame::go(&issuer.site, &visit, &format!("/ways?add={}", token.expose())),
+            Err(error) => refuse(&issuer, &visit, known, &error).await,
+        },
         Err(error) => refuse(&issuer, &visit, known, &error).await,
     }
 }

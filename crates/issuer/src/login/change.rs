@@ -4,6 +4,7 @@ use sekisho_acts::ActError;
 use sekisho_acts::password::{Basis, set};
 use sekisho_protocol::audit::Actor;
 use sekisho_protocol::secret::Password;
+use sekisho_store::SignInMethod;
 use sekisho_web::Visit;
 use sekisho_web::error::{Fault, PageError};
 use sekisho_web::frame::{Chrome, SignedIn};
@@ -80,7 +81,7 @@ pub(crate) async fn change(issuer: &Issuer, visit: &Visit, form: &Form) -> Resul
         ActError::Store(error) => error.into(),
         other => PageError::Internal(Fault::internal(other)),
     })?;
-    let signed_in = open(issuer, &mut tx, visit, user).await?;
+    let signed_in = open(issuer, &mut tx, visit, user, SignInMethod::Password).await?;
     tx.commit().await?;
     Ok(signed_in)
 }

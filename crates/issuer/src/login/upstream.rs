@@ -3,23 +3,28 @@
 //!
 //! INVARIANT (the confused deputy): nobody is sent to a provider for a client that has not been shown to them in this
 //! browser, what comes back counts once and only in the browser that was sent, and it makes a session and no grant. The grant
-//! page alone makes a grant.
+//! page alone makes a grant. For a person who is signed in and adds a way to sign in, it makes neither: it waits for that
+//! person's yes (`ways.rs`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_acts::identity::{self, Presented};
 use sekisho_client::openid::sign_in::{SignIn, SignInWish, begin};
+use sekisho_policy::rights::Rights;
 use sekisho_protocol::audit::Actor;
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::ids::PendingId;
+use sekisho_protocol::ids::{PendingId, UserId};
+use sekisho_protocol::openid::SignOutThere;
 use sekisho_protocol::openid::identity::Identity;
 use sekisho_protocol::secret::CsrfToken;
-use sekisho_store::{PendingSignIn, ProviderSession, SecretBytes, StoreError};
+use sekisho_store::{PendingSignIn, ProviderSession, SecretBytes, SignInMethod, StoreError};
 use sekisho_web::Visit;
 use sekisho_web::frame::SignedIn;
 use sekisho_web::parameters::Parameters;
 use sekisho_web::place::Place;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::open::open;
 use crate::{Issuer, records};
@@ -52,6 +57,9 @@ struct Kept {
     place: Option<String>,
     /// Since when they have to have proven who they are, in milliseconds since 1970.
     fresh_since: Option<i64>,
+    /// The user to whom the account is to be added, in place of a sign-in.
+    #[serde(default)]
+    adds_to: Option<UserId>,
     /// What the answer is checked against.
     sign_in: Vec<u8>,
 }
@@ -62,6 +70,16 @@ pub(crate) struct Wish {
     pub(crate) pending: Option<PendingId>,
     pub(crate) fresh_since: Option<Timestamp>,
     pub(crate) hint: Option<String>,
+    /// The user who is signed in and adds this account, in place of a sign-in.
+    pub(crate) adds_to: Option<UserId>,
+}
+
+/// What came of an answer.
+pub(crate) enum Finished {
+    /// An account that its person may add to this user.
+    Adds(UserId, Box<Person>),
+    /// A session.
+    SignedIn(SignedIn, Option<Place>),
 }
 
 /// Keeps the sign-in, and says where the browser goes.
@@ -90,6 +108,7 @@ pub(crate) async fn send(
     let kept = Kept {
         place: wish.place.map(|place| place.to_string()),
         fresh_since: wish.fresh_since.map(Timestamp::as_millisecond),
+        adds_to: wish.adds_to,
         sign_in: sign_in.to_bytes().to_vec(),
     };
     let pending = PendingSignIn {
@@ -107,13 +126,13 @@ pub(crate) async fn send(
     Ok(url)
 }
 
-/// Takes the sign-in, asks the provider, and signs the browser in.
+/// Takes the sign-in, asks the provider, and signs the browser in, unless the account is to be added to a user.
 pub(crate) async fn finish(
     issuer: &Issuer,
     visit: &Visit,
     known: &KnownProvider,
     query: &str,
-) -> Result<(SignedIn, Option<Place>), UpstreamError> {
+) -> Result<Finished, UpstreamError> {
     let (sign_in, kept) = take(issuer, visit, known, query).await?;
     let parts = &known.parts;
     let described = issuer.upstream.described(known, visit.now).await?;
@@ -133,8 +152,11 @@ pub(crate) async fn finish(
             return Err(UpstreamError::OldProof);
         }
     }
+    if let Some(user) = kept.adds_to {
+        return Ok(Finished::Adds(user, Box::new(person)));
+    }
     let place = kept.place.as_deref().and_then(|place| place.parse().ok());
-    Ok((enter(issuer, visit, known, &person).await?, place))
+    Ok(Finished::SignedIn(enter(issuer, visit, known, &person).await?, place))
 }
 
 /// The sign-in that this answer belongs to: of this browser and this provider, once.
@@ -189,22 +211,31 @@ async fn enter(
             }
             Err(error) => return Err(error.into()),
         };
-        let signed_in = open(issuer, &mut tx, visit, entered.user).await?;
+        let method = SignInMethod::Provider(known.parts.name.to_string());
+        let signed_in = open(issuer, &mut tx, visit, entered.user, method).await?;
         let session = ProviderSession {
             browser_session: signed_in.session.digest(),
             identity: Identity { issuer: person.identity.issuer.clone(), subject: person.id_token.subject.clone() },
             sid: person.id_token.session.clone(),
-            // Nobody is signed out there yet, so it is not kept.
-            id_token: None,
+            id_token: kept_token(known, person),
         };
         tx.provider_sessions().insert(&session).await?;
         let committed: Result<(), StoreError> = tx.commit().await;
         committed?;
         if entered.changed {
-            // The next page shows what may be handed on, so it waits until what changed is in force. The change is made
-            // either way.
-            let _ = tokio::time::timeout(IN_FORCE, rights.changed()).await;
+            wait_until_in_force(&mut rights).await;
         }
         return Ok(signed_in);
     }
+}
+
+/// Waits until changed rights are in force, because the next page shows what may be handed on. The change is made either way.
+pub(crate) async fn wait_until_in_force(rights: &mut watch::Receiver<Arc<Rights>>) {
+    let _ = tokio::time::timeout(IN_FORCE, rights.changed()).await;
+}
+
+/// The ID token, where people are signed out there: it says who.
+fn kept_token(known: &KnownProvider, person: &Person) -> Option<SecretBytes> {
+    let is_used = known.parts.sign_out_there != SignOutThere::Never;
+    is_used.then(|| SecretBytes::new(person.id_token_text.expose().as_bytes().to_vec()))
 }

@@ -11,6 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use sekisho_client::http::{HttpClient, HttpError, Request, Response};
 use sekisho_console::Console;
+use sekisho_issuer::login::upstream::LoginParts;
 use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings, ListingRequest};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{ActKind, Event};
@@ -141,6 +142,15 @@ impl Site {
 
     /// The same with another base URL.
     pub(crate) async fn at(base_url: &str, change: impl FnOnce(IssuerSettings) -> IssuerSettings) -> Self {
+        Self::made(base_url, change, LoginParts::default()).await
+    }
+
+    /// The same with other ways to sign in.
+    pub(crate) async fn with_login(login: LoginParts) -> Self {
+        Self::made(BASE, |settings| settings, login).await
+    }
+
+    async fn made(base_url: &str, change: impl FnOnce(IssuerSettings) -> IssuerSettings, login: LoginParts) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let entropy = Arc::new(SeededEntropy::default());
         let clock = Arc::new(ManualClock::default());
@@ -201,7 +211,7 @@ impl Site {
             refusals: Arc::default(),
             listings: answered(&store, &clock, &shows),
             settings: change(IssuerSettings::default()),
-            login: sekisho_issuer::login::upstream::LoginParts::default(),
+            login,
         });
         let pages = issuer.clone().pages().merge(console.pages());
         let router = sekisho_web::serve(site, pages).merge(issuer.programs());

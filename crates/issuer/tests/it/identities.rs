@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sekisho_acts::identity::{Presented, link, sign_in, unlink};
+use sekisho_acts::identity::{OpenWays, Presented, Unlink, link, sign_in, unlink};
 use sekisho_acts::{ActError, Performer, user};
 use sekisho_protocol::audit::{ActKind, Actor};
 use sekisho_protocol::env::Clock as _;
@@ -57,7 +57,10 @@ impl People {
 
     async fn unlink(&self, actor: Actor, user: UserId, subject: &str) -> Result<(), ActError> {
         let mut tx = self.begin().await;
-        unlink(&mut tx, &self.by(actor), user, &self.corp, &identity(subject)).await?;
+        let identity = identity(subject);
+        let open = OpenWays { passwords: true, issuers: &["https://login.example"] };
+        let wish = Unlink { user, providers: &[&self.corp], identity: &identity, open };
+        unlink(&mut tx, &self.by(actor), wish).await?;
         tx.commit().await.unwrap();
         Ok(())
     }

@@ -18,3 +18,4 @@ mod id_jag;
 mod identities;
 mod login;
 mod pages;
+mod ways;

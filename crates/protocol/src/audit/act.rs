@@ -228,7 +228,7 @@ act_kinds! {
     ServerAdded = "server_added";
     /// A server was removed; its grants ended.
     ServerRemoved = "server_removed";
-    /// An identity provider signed a user out: the sessions that came from there ended.
+    /// Sessions of a user ended: the user signed out or ended them, an owner did, or an identity provider.
     SessionsEnded = "sessions_ended";
     /// A link was made with which a user sets a password.
     SetupLinkMade = "setup_link_made";

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::groups::Shape;
+use super::quirk::{Quirk, Sign};
 
 /// A kind of provider.
 #[derive(
@@ -48,8 +49,8 @@ pub struct ProfileRow {
     pub overage: Option<&'static str>,
     /// Whether the provider takes `resource` (RFC 8707) in a request.
     pub takes_resource: bool,
-    /// What an operator has to know, each in a sentence.
-    pub quirks: &'static [&'static str],
+    /// What an operator has to know.
+    pub quirks: &'static [Quirk],
     /// The source of these facts.
     pub source: &'static str,
     /// When the source was read.
@@ -84,6 +85,11 @@ impl Profile {
     }
 }
 
+/// A quirk and its sign.
+const fn quirk(sign: Sign, sentence: &'static str) -> Quirk {
+    Quirk { sentence, sign }
+}
+
 const GENERIC: ProfileRow = ProfileRow {
     label: "OpenID provider",
     issuer: "https://login.example.com",
@@ -102,8 +108,11 @@ const AUTH0: ProfileRow = ProfileRow {
     issuer: "https://TENANT.auth0.com/",
     groups: None,
     quirks: &[
-        "The issuer ends in a slash.",
-        "`groups` and `roles` are reserved: an action sets a claim whose name is a URL, such as `https://example.com/groups`.",
+        quirk(Sign::IssuerWithSlash, "The issuer ends in a slash."),
+        quirk(
+            Sign::NamedByUrl,
+            "`groups` and `roles` are reserved: an action sets a claim whose name is a URL, such as `https://example.com/groups`.",
+        ),
     ],
     source: "https://auth0.com/docs/secure/tokens/json-web-tokens/create-custom-claims",
     ..GENERIC
@@ -113,9 +122,15 @@ const AUTHENTIK: ProfileRow = ProfileRow {
     label: "authentik",
     issuer: "https://HOST/application/o/APPLICATION/",
     quirks: &[
-        "The issuer ends in a slash.",
-        "`groups` holds names and comes with the scope `profile`: renaming a group changes rights.",
-        "The subject mode of the provider must be one that does not change: not the user name, the e-mail address or the UPN.",
+        quirk(Sign::IssuerWithSlash, "The issuer ends in a slash."),
+        quirk(
+            Sign::GroupsAsNames,
+            "`groups` holds names and comes with the scope `profile`: renaming a group changes rights.",
+        ),
+        quirk(
+            Sign::SubjectIsName,
+            "The subject mode of the provider must be one that does not change: not the user name, the e-mail address or the UPN.",
+        ),
     ],
     source: "https://version-2023-1.goauthentik.io/docs/providers/oauth2",
     ..GENERIC
@@ -128,11 +143,20 @@ const ENTRA: ProfileRow = ProfileRow {
     overage: Some("https://graph.microsoft.com/v1.0/me/getMemberObjects"),
     takes_resource: false,
     quirks: &[
-        "`sub` differs from application to application: `tid` and `oid` name the person.",
-        "Groups are object identifiers, and are sent only if the application is set up so.",
-        "Beyond 200 groups the token has none, but a link (`_claim_names`) or `hasgroups`.",
-        "The issuer of `common` and `organizations` is no issuer: name the tenant by its identifier.",
-        "A token is dated back by five minutes.",
+        quirk(Sign::SubjectOfClient, "`sub` differs from application to application: `tid` and `oid` name the person."),
+        quirk(
+            Sign::GroupsAsIdentifiers,
+            "Groups are object identifiers, and are sent only if the application is set up so.",
+        ),
+        quirk(
+            Sign::GroupsElsewhere,
+            "Beyond 200 groups the token has none, but a link (`_claim_names`) or `hasgroups`.",
+        ),
+        quirk(
+            Sign::Settings,
+            "The issuer of `common` and `organizations` is no issuer: name the tenant by its identifier.",
+        ),
+        quirk(Sign::DatedBack, "A token is dated back by five minutes."),
     ],
     source: "https://learn.microsoft.com/en-us/entra/identity-platform/id-token-claims-reference",
     ..GENERIC
@@ -144,9 +168,10 @@ const GOOGLE: ProfileRow = ProfileRow {
     groups: None,
     takes_resource: false,
     quirks: &[
-        "No groups are sent.",
-        "Everybody with a Google account can sign in: require the claim `hd` of your domain.",
-        "The e-mail address is not unique.",
+        quirk(Sign::NoGroups, "No groups are sent."),
+        quirk(Sign::OfDomain, "Everybody with a Google account can sign in: require the claim `hd` of your domain."),
+        quirk(Sign::Settings, "The e-mail address is not unique."),
+        quirk(Sign::NoSignOut, "There is no page to sign out (`end_session_endpoint`): people stay signed in there."),
     ],
     source: "https://developers.google.com/identity/openid-connect/reference",
     ..GENERIC
@@ -156,9 +181,9 @@ const KEYCLOAK: ProfileRow = ProfileRow {
     label: "Keycloak",
     issuer: "https://HOST/realms/REALM",
     quirks: &[
-        "Groups need the mapper `Group Membership`; with full paths each begins with a slash.",
-        "Roles stand in `realm_access.roles` and in `resource_access.CLIENT.roles`.",
-        "A mapper for audiences can put further ones into the ID token.",
+        quirk(Sign::FullPaths, "Groups need the mapper `Group Membership`; with full paths each begins with a slash."),
+        quirk(Sign::RealmRoles, "Roles stand in `realm_access.roles` and in `resource_access.CLIENT.roles`."),
+        quirk(Sign::Audiences, "A mapper for audiences can put further ones into the ID token."),
     ],
     source: "https://www.keycloak.org/docs-api/latest/javadocs/org/keycloak/protocol/oidc/mappers/GroupMembershipMapper.html",
     ..GENERIC
@@ -169,8 +194,11 @@ const LEMONLDAP: ProfileRow = ProfileRow {
     issuer: "https://HOST",
     groups: Some((&["groups"], Shape::Separated(';'))),
     quirks: &[
-        "Several values come as one text with a separator unless the attribute is exported as an array.",
-        "Claims other than `sub` come from UserInfo.",
+        quirk(
+            Sign::GroupsInOneText,
+            "Several values come as one text with a separator unless the attribute is exported as an array.",
+        ),
+        quirk(Sign::UserInfo, "Claims other than `sub` come from UserInfo."),
     ],
     source: "https://lemonldap-ng.org/documentation/latest/idpopenidconnect.html",
     ..GENERIC
@@ -181,10 +209,10 @@ const OKTA: ProfileRow = ProfileRow {
     issuer: "https://ORGANIZATION.okta.com",
     groups_cut_at: Some(100),
     quirks: &[
-        "Groups need a claim of type Groups with a filter, or the scope `groups`.",
-        "From 100 groups on some can be left out without a word: make the filter narrower.",
+        quirk(Sign::NoGroups, "Groups need a claim of type Groups with a filter, or the scope `groups`."),
+        quirk(Sign::GroupsCut, "From 100 groups on some can be left out without a word: make the filter narrower."),
     ],
-    source: "https://developer.hashicorp.com/vault/docs/auth/jwt/oidc-providers/okta",
+    source: "https://support.okta.com/help/s/article/how-to-exceed-the-100-groups-limitation-on-a-claim",
     ..GENERIC
 };
 
@@ -199,7 +227,7 @@ mod tests {
             assert!(row.source.starts_with("https://"), "{profile:?}");
             assert!(row.checked.parse::<jiff::civil::Date>().is_ok(), "{profile:?}");
             assert!(!row.identity.is_empty() && row.issuer.starts_with("https://"), "{profile:?}");
-            assert!(row.quirks.iter().all(|quirk| quirk.ends_with('.')), "{profile:?}");
+            assert!(row.quirks.iter().all(|quirk| quirk.sentence.ends_with('.')), "{profile:?}");
             // ATK-84: nothing that a person can change names a person.
             for mutable in ["email", "preferred_username", "upn", "name", "unique_name", "nickname"] {
                 assert!(!row.identity.contains(&mutable), "{profile:?}");

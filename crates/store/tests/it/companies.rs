@@ -7,7 +7,7 @@ use sekisho_protocol::ids::{ScimGroupId, UserId};
 use sekisho_protocol::openid::identity::Identity;
 use sekisho_store::{
     BrowserSession, ChangeKind, GroupSource, ID_TOKEN_BYTES_MAX, LinkedIdentity, LoggedOut, Membership, PendingSignIn,
-    ProviderSession, ScimGroupRow, ScimTokenRow, ScimUserRow, SecretBytes, SecretKey, StoreError,
+    ProviderSession, ScimGroupRow, ScimTokenRow, ScimUserRow, SecretBytes, SecretKey, SignInMethod, StoreError,
 };
 
 use crate::harness::{World, announced, on_both, race, winners};
@@ -215,6 +215,9 @@ async fn browser_session(world: &World, user: UserId, word: &str, subject: &str,
         created_at: world.now,
         expires_at: world.at(3600),
         authenticated_at: world.now,
+        method: SignInMethod::Password,
+        browser: "Firefox, Linux".to_owned(),
+        seen_at: world.now,
     };
     let provider_session = ProviderSession {
         browser_session: digest(word),
@@ -286,6 +289,9 @@ async fn an_id_token_that_is_too_long_for_a_url_is_not_kept() {
                 created_at: world.now,
                 expires_at: world.at(60),
                 authenticated_at: world.now,
+                method: SignInMethod::Password,
+                browser: "Firefox, Linux".to_owned(),
+                seen_at: world.now,
             };
             let id_token = Some(SecretBytes::new(vec![b'x'; length]));
             let kept = ProviderSession { browser_session: digest(word), identity: identity("1"), sid: None, id_token };

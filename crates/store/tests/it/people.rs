@@ -2,7 +2,7 @@
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::role::Role;
-use sekisho_store::{BrowserSession, Lane, SecretKey, SetupLink, StoreError, Tx, User};
+use sekisho_store::{BrowserSession, Lane, SecretKey, SetupLink, SignInMethod, StoreError, Tx, User};
 
 use crate::harness::{World, on_both};
 use crate::things::{digest, keep};
@@ -164,7 +164,52 @@ fn session(world: &World, word: &str, user: &User) -> BrowserSession {
         created_at: world.now,
         expires_at: world.at(3600),
         authenticated_at: world.now,
+        method: SignInMethod::Password,
+        browser: "Firefox, Linux".to_owned(),
+        seen_at: world.now,
     }
+}
+
+/// What a person is told of their sessions, and which of them they can end.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_and_ended_one_by_one_and_all_but_one() {
+    on_both(async |world| {
+        let (ada, bob) = (world.kept_user("ada").await, world.kept_user("bob").await);
+        let mut tx = world.begin().await;
+        for (word, user, method) in [
+            ("one", &ada, SignInMethod::Provider("corp".to_owned())),
+            ("two", &ada, SignInMethod::Link),
+            ("three", &ada, SignInMethod::Unknown),
+            ("other", &bob, SignInMethod::Password),
+        ] {
+            let kept = BrowserSession { method, ..session(&world, word, user) };
+            tx.browser_sessions().insert(&kept).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let mut tx = world.begin().await;
+        // Noted at most every few minutes, and never back in time.
+        assert!(tx.browser_sessions().note_seen(&digest("two"), world.at(400), 300).await.unwrap());
+        assert!(!tx.browser_sessions().note_seen(&digest("two"), world.at(699), 300).await.unwrap());
+        let listed = tx.browser_sessions().of_user(ada.id, world.at(500)).await.unwrap();
+        assert_eq!(listed.len(), 3);
+        assert_eq!((&listed[0].digest, listed[0].seen_at), (&digest("two"), world.at(400)));
+        assert!(listed.iter().any(|one| one.method == SignInMethod::Provider("corp".to_owned())));
+        assert!(tx.browser_sessions().of_user(ada.id, world.at(3600)).await.unwrap().is_empty());
+        let users = tx.browser_sessions().users(world.at(500)).await.unwrap();
+        let seen: Vec<_> = users.iter().map(|one| (one.name.as_str(), one.sessions, one.seen_at)).collect();
+        assert_eq!(seen, [("ada", 3, world.at(400)), ("bob", 1, world.now)]);
+        // Nobody ends a session of somebody else.
+        let ended = tx.browser_sessions().delete_one_of_user(bob.id, &digest("one"), world.now).await.unwrap();
+        assert_eq!(ended, 0);
+        let ended = tx.browser_sessions().delete_one_of_user(ada.id, &digest("one"), world.now).await.unwrap();
+        assert_eq!(ended, 1);
+        let ended = tx.browser_sessions().delete_others_of_user(ada.id, &digest("two"), world.now).await.unwrap();
+        assert_eq!(ended, 1);
+        assert!(tx.browser_sessions().find(&digest("two"), world.now).await.unwrap().is_some());
+        assert!(tx.browser_sessions().find(&digest("other"), world.now).await.unwrap().is_some());
+        tx.commit().await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::role::Role;
-use sekisho_store::{BrowserSession, GrantFilter, Lane, SecretKey, SetupLink, StoreError, User};
+use sekisho_store::{BrowserSession, GrantFilter, Lane, SecretKey, SetupLink, SignInMethod, StoreError, User};
 
 use crate::harness::{CONTENDERS, on_both, race, winners};
 use crate::things::{digest, server};
@@ -227,6 +227,9 @@ async fn no_grant_outlives_the_session_that_ends_while_it_is_made() {
             created_at: world.now,
             expires_at: world.at(60),
             authenticated_at: world.now,
+            method: SignInMethod::Password,
+            browser: "Firefox, Linux".to_owned(),
+            seen_at: world.now,
         };
         let mut tx = world.begin().await;
         tx.browser_sessions().insert(&session).await.unwrap();

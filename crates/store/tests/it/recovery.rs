@@ -10,8 +10,8 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{NodeId, RequestId};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{
-    AuditFilter, BrowserSession, ClockStep, GrantTask, SecretKey, Store, StoreError, StoreSettings, UnendedCall,
-    UnendedCursor,
+    AuditFilter, BrowserSession, ClockStep, GrantTask, SecretKey, SignInMethod, Store, StoreError, StoreSettings,
+    UnendedCall, UnendedCursor,
 };
 
 use crate::harness::{World, on_both, on_sqlite, seal_key};
@@ -175,6 +175,9 @@ async fn session(world: &World, name: &str, made: Timestamp, seconds: u32) {
         created_at: made,
         expires_at: sekisho_protocol::env::after(made, seconds),
         authenticated_at: made,
+        method: SignInMethod::Password,
+        browser: "Firefox, Linux".to_owned(),
+        seen_at: made,
     };
     let mut tx = world.begin().await;
     tx.browser_sessions().insert(&session).await.unwrap();

@@ -4,8 +4,8 @@ use sekisho_protocol::env::SeededEntropy;
 use sekisho_protocol::ids::KeyId;
 use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_store::{
-    BrowserSession, SealError, SealKey, SecretBytes, SecretKey, SigningKeyRow, Store, StoreError, StoreSettings,
-    StoreUrl,
+    BrowserSession, SealError, SealKey, SecretBytes, SecretKey, SignInMethod, SigningKeyRow, Store, StoreError,
+    StoreSettings, StoreUrl,
 };
 
 use crate::harness::{World, on_both, patient};
@@ -30,6 +30,9 @@ async fn keep_secrets(world: &World) {
         created_at: world.now,
         expires_at: world.at(60),
         authenticated_at: world.now,
+        method: SignInMethod::Password,
+        browser: "Firefox, Linux".to_owned(),
+        seen_at: world.now,
     };
     tx.browser_sessions().insert(&session).await.unwrap();
     let key = SigningKeyRow {

@@ -1,6 +1,6 @@
 //! The sweep removes what has served its time, and nothing sooner.
 
-use sekisho_store::{BrowserSession, Lane, NewClient, SecretKey, SetupLink};
+use sekisho_store::{BrowserSession, Lane, NewClient, SecretKey, SetupLink, SignInMethod};
 
 use crate::harness::{World, on_both};
 use crate::things::digest;
@@ -21,6 +21,9 @@ async fn keep_things(world: &World) {
         created_at: world.now,
         expires_at: world.at(60),
         authenticated_at: world.now,
+        method: SignInMethod::Password,
+        browser: "Firefox, Linux".to_owned(),
+        seen_at: world.now,
     };
     tx.browser_sessions().insert(&session).await.unwrap();
     let lane = Lane { free: 5, wait_seconds_max: 900 };

@@ -56,6 +56,8 @@ max_age_seconds = 3600
 acr_values = ["phr", "mfa"]
 acr_required = true
 logout_ends_grants = true
+sign_out_there = "always"
+member_groups = "https://graph.microsoft.us/v1.0/me/getMemberObjects"
 assertions = true
 require = {{ hd = ["example.com"] }}
 [[provider.groups]]
@@ -92,6 +94,8 @@ fn a_key_that_is_misspelt_is_refused_by_its_name() {
         "[[provider]]\nclaims = 1",
         "[[provider]]\nprofile = \"azure\"",
         "[[provider]]\nid_token_algorithm = \"none\"",
+        "[[provider]]\nsign_out_there = true",
+        "[[provider]]\nsign_out_there = \"sometimes\"",
     ] {
         assert!(toml::from_str::<Login>(text).is_err(), "{text}");
     }
@@ -118,6 +122,9 @@ fn each_mistake_is_told_at_its_key() {
         ("scopes = [\"offline_access\"]", vec!["scopes"]),
         ("prompt = \"none\"", vec!["prompt"]),
         ("acr_required = true", vec!["acr_required"]),
+        ("member_groups = \"http://graph.example/groups\"", vec!["member_groups"]),
+        ("member_groups = \"graph.example\"", vec!["member_groups"]),
+        ("member_groups = \"https://graph.microsoft.us/v1.0/me/getMemberObjects\"", vec![]),
         ("acr_values = [\"a b\"]", vec!["acr_values"]),
         ("require = { hd = [] }", vec!["require"]),
         ("[[provider.groups]]", vec!["groups"]),

@@ -11,13 +11,13 @@ pub enum Behaves {
     /// authentik: the issuer ends in a slash.
     Authentik,
     /// Entra ID: `sub` differs by client, `oid` and `tid` do not; times in the past; no `iss` in answers; groups by
-    /// identifier.
+    /// identifier ([`object_id`]).
     Entra,
     /// Entra ID for a person in too many groups: a link in place of the groups.
     EntraOverage,
     /// The behaviour that the specification describes.
     Generic,
-    /// Google: no groups, `hd`, `azp`.
+    /// Google: no groups, `hd`, no page to sign out.
     Google,
     /// Keycloak: roles in objects, `session_state`, groups as paths.
     Keycloak,
@@ -34,6 +34,24 @@ pub enum Place {
     IdToken,
     /// At UserInfo.
     UserInfo,
+}
+
+/// Returns the identifier of a group at Entra ID. Names that the tests do not use stay as they are.
+pub fn object_id(group: &str) -> &str {
+    match group {
+        "auditors" => "3f2b8a60-91f4-4d3a-8b57-2c1de07a6f10",
+        "engineers" => "6f1c2d3e-4a5b-4c6d-8e7f-90a1b2c3d4e5",
+        other => other,
+    }
+}
+
+/// Returns the identifiers of groups at Entra ID.
+pub fn object_ids(groups: &Value) -> Value {
+    match groups {
+        Value::Array(items) => items.iter().map(object_ids).collect(),
+        Value::String(name) => json!(object_id(name)),
+        other => other.clone(),
+    }
 }
 
 impl Behaves {
@@ -81,6 +99,10 @@ impl Behaves {
         match self {
             // Entra ID supports PKCE and does not announce it.
             Self::Entra | Self::EntraOverage => {}
+            Self::Google => {
+                document["code_challenge_methods_supported"] = json!(["plain", "S256"]);
+                document.as_object_mut().expect("metadata are an object").remove("end_session_endpoint");
+            }
             // LemonLDAP::NG writes some of its flags as text.
             Self::Lemonldap => document["request_parameter_supported"] = json!("true"),
             _ => document["code_challenge_methods_supported"] = json!(["plain", "S256"]),
@@ -134,6 +156,7 @@ impl Behaves {
                 claims.insert("oid".to_owned(), json!("0b9f4d1c-7f1e-4c55-8a41-8a0f5c3f7e21"));
                 claims.insert("sub".to_owned(), json!("pairwise-of-this-client"));
                 claims.insert("ver".to_owned(), json!("2.0"));
+                claims.insert("groups".to_owned(), object_ids(&groups));
                 if self == Self::EntraOverage {
                     claims.remove("groups");
                     claims.insert("_claim_names".to_owned(), json!({ "groups": "src1" }));

@@ -9,17 +9,17 @@ use sekisho_e2e::harness::{
 use sekisho_protocol::mcp::method::Revision;
 use serde_json::{Value, json};
 
-const PASSWORD: &str = "correct horse battery staple";
-const CLIENT: &str = "sekisho";
-const SECRET: &str = "the secret of the checkpoint";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const CLIENT: &str = "sekisho";
+pub(crate) const SECRET: &str = "the secret of the checkpoint";
 
 /// A checkpoint whose people sign in at a provider. Engineers may read notes.
-struct Company {
-    provider: Provider,
-    checkpoint: Checkpoint,
+pub(crate) struct Company {
+    pub(crate) provider: Provider,
+    pub(crate) checkpoint: Checkpoint,
 }
 
-fn table(name: &str, provider: &Provider, more: &str) -> String {
+pub(crate) fn table(name: &str, provider: &Provider, more: &str) -> String {
     provider.register(CLIENT, SECRET);
     format!(
         "[[login.provider]]\nname = {name:?}\nlabel = \"The Company\"\nissuer = {:?}\nclient_id = {CLIENT:?}\n\
@@ -28,7 +28,7 @@ fn table(name: &str, provider: &Provider, more: &str) -> String {
     )
 }
 
-fn setup(login: &str) -> Setup {
+pub(crate) fn setup(login: &str) -> Setup {
     let program = binary().display().to_string();
     let toml = format!(
         "[servers.notes]\ncommand = [{program:?}, \"bundled\", \"notes\"]\n\
@@ -43,7 +43,7 @@ fn setup(login: &str) -> Setup {
 }
 
 impl Company {
-    async fn start(more: &str) -> Self {
+    pub(crate) async fn start(more: &str) -> Self {
         let provider = Provider::start(Behaves::Generic).await.unwrap();
         // The same provider twice, where we are two clients.
         provider.register("sekisho-2", SECRET);
@@ -52,12 +52,12 @@ impl Company {
         Self { provider, checkpoint }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.checkpoint.base_url())
     }
 
     /// Goes from a page with the button of this provider to the provider and back. The address with the answer.
-    async fn fetch_answer(&self, person: &mut Person, name: &str, from: &str) -> String {
+    pub(crate) async fn fetch_answer(&self, person: &mut Person, name: &str, from: &str) -> String {
         let (url, page) = page(person.visit(from).await);
         let text = page.text();
         let link = links(&text).into_iter().find(|link| link.contains(&format!("/login/{name}")));
@@ -70,15 +70,20 @@ impl Company {
     }
 
     /// Signs in from the front page.
-    async fn sign_in(&self, person: &mut Person, name: &str) -> Answer {
+    pub(crate) async fn sign_in(&self, person: &mut Person, name: &str) -> Answer {
         let answer = self.fetch_answer(person, name, &self.url("/login")).await;
         page(person.visit(&answer).await).1
     }
 
     /// Lets a client in, signing in on the way.
-    async fn let_in(&self, person: &mut Person) -> (Agent, Tokens) {
+    pub(crate) async fn let_in(&self, person: &mut Person) -> (Agent, Tokens) {
+        self.let_in_for(person, "mcp:read").await
+    }
+
+    /// Does the same with these scopes.
+    async fn let_in_for(&self, person: &mut Person, scopes: &str) -> (Agent, Tokens) {
         let agent = Agent::register(&self.checkpoint.server_named("notes")).await;
-        let invitation = agent.invite(Some("mcp:read"));
+        let invitation = agent.invite(Some(scopes));
         let (at, client_page) = page(person.visit(&invitation.url).await);
         let mut form =
             forms(&client_page.text()).into_iter().find(|form| form.has_button("decision", "continue")).unwrap();
@@ -91,7 +96,7 @@ impl Company {
         (agent, tokens)
     }
 
-    async fn reads(&self, tokens: &Tokens) -> bool {
+    pub(crate) async fn reads(&self, tokens: &Tokens) -> bool {
         let notes = self.checkpoint.server_named("notes");
         let mut mcp = Mcp::new(&notes, Revision::V2025_06_18, Some(&tokens.access));
         mcp.begin().await;
@@ -99,24 +104,24 @@ impl Company {
         reply.status == 200 && reply.message["result"].is_object() && reply.message["result"]["isError"] != true
     }
 
-    async fn users(&self) -> Vec<Value> {
+    pub(crate) async fn users(&self) -> Vec<Value> {
         let lines = self.checkpoint.ask(&["user", "list"]).await;
         lines.iter().filter_map(|line| line["users"].as_array()).flatten().cloned().collect()
     }
 
-    async fn acts(&self) -> Vec<Value> {
+    pub(crate) async fn acts(&self) -> Vec<Value> {
         let records = self.checkpoint.records().await;
         records.into_iter().map(|row| row["record"]["event"].clone()).filter(|event| event["act"].is_string()).collect()
     }
 
-    async fn last_failure(&self) -> String {
+    pub(crate) async fn last_failure(&self) -> String {
         let acts = self.acts().await;
         let failed = acts.iter().rfind(|act| act["act"] == "login_failed").expect("a record");
         failed["detail"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-fn page(state: BrowserState) -> (String, Answer) {
+pub(crate) fn page(state: BrowserState) -> (String, Answer) {
     match state {
         BrowserState::Page { url, answer } => (url, answer),
         BrowserState::Away(url) => panic!("led away to {url}"),
@@ -124,17 +129,17 @@ fn page(state: BrowserState) -> (String, Answer) {
 }
 
 /// What the provider answers a browser that was sent to it.
-async fn back(away: &str) -> String {
+pub(crate) async fn back(away: &str) -> String {
     let answer = Caller::new().get(away).send().await;
     answer.headers[LOCATION].to_str().unwrap().to_owned()
 }
 
-fn stranger() -> Person {
+pub(crate) fn stranger() -> Person {
     Person::new("ada", PASSWORD)
 }
 
 /// Who is signed in, as the first page says.
-async fn signed_in(company: &Company, person: &mut Person) -> Option<String> {
+pub(crate) async fn signed_in(company: &Company, person: &mut Person) -> Option<String> {
     let (_, answer) = page(person.visit(&company.url("/")).await);
     let text = answer.text();
     let who = text.split_once("<strong>")?.1.split("</strong>").next()?.to_owned();
@@ -322,6 +327,26 @@ async fn a_provider_signs_people_out_by_a_logout_token() {
     let ended: Vec<_> = acts.iter().filter(|act| act["act"] == "sessions_ended").collect();
     assert_eq!(ended.len(), 1);
     assert!(ended[0]["detail"].as_str().unwrap().contains("by `corp`; 1 sessions"), "{ended:?}");
+}
+
+/// A grant that may outlast the session outlasts a sign-out at the provider, unless the configuration ends grants with it.
+#[tokio::test]
+async fn a_sign_out_at_the_provider_ends_lasting_grants_only_if_it_is_to() {
+    for (more, lives) in [("", true), ("logout_ends_grants = true", false)] {
+        let company = Company::start(more).await;
+        let mut ada = stranger().ticking("scope", "offline_access");
+        let (_, tokens) = company.let_in_for(&mut ada, "mcp:read offline_access").await;
+        assert!(company.reads(&tokens).await && tokens.refresh.is_some());
+        let token = company.provider.logout_token(CLIENT, "ada-1", Some("session-1"));
+        let call = Caller::new().post(&company.url("/login/corp/backchannel")).form(&[("logout_token", &token)]);
+        assert_eq!(call.send().await.status, 200);
+        assert_eq!(signed_in(&company, &mut ada).await, None, "{more}: the session ends either way");
+        assert_eq!(company.reads(&tokens).await, lives, "{more}");
+        let acts = company.acts().await;
+        let ended = acts.iter().find(|act| act["act"] == "sessions_ended").unwrap();
+        let grants = if lives { "0 grants" } else { "1 grants" };
+        assert!(ended["detail"].as_str().unwrap().contains(grants), "{more}: {ended}");
+    }
 }
 
 /// ATK-311: where there are no passwords, none lets anybody in; a link from the machine lets an owner in, and nobody else.

@@ -88,7 +88,7 @@ async fn believe(
     known: &KnownProvider,
     text: &str,
 ) -> Result<LogoutToken, LogoutError> {
-    let described = issuer.upstream.described(known, visit.now).await.map_err(LogoutError::Keys)?;
+    let described = issuer.upstream.lately_described(known, visit.now).await.map_err(LogoutError::Keys)?;
     let expect = LogoutTokenExpectation {
         issuer: described.issuer(),
         client: &known.parts.registration.client,

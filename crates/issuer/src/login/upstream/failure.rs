@@ -142,7 +142,7 @@ pub(crate) fn page(site: &Site, visit: &Visit, label: &str, error: &UpstreamErro
         | UpstreamError::Provider(_)
         | UpstreamError::SignIn(_)
         | UpstreamError::Token(_)
-        | UpstreamError::UserInfo(_) => tell(StatusCode::BAD_GATEWAY, S::UpstreamFailed, S::HintTellAdministrator),
+        | UpstreamError::UserInfo(_) => tell(StatusCode::BAD_GATEWAY, S::UpstreamFailed, S::UpstreamLater),
         UpstreamError::Unknown => tell(StatusCode::NOT_FOUND, S::UpstreamUnknown, S::HintSignInAgain),
         UpstreamError::Internal(fault) => tell_fault(fault, visit),
     };

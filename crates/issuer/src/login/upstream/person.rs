@@ -10,6 +10,7 @@ use sekisho_client::token::TokenEndpoint;
 use sekisho_protocol::env::{Entropy, Timestamp};
 use sekisho_protocol::openid::groups::{Fault, Reading, lacks_a_claim, merged, read, resolved};
 use sekisho_protocol::openid::identity::{Identity, identity, meets, shown_name};
+use sekisho_protocol::secret::SubjectToken;
 use sekisho_token::{IdToken, IdTokenExpectation, PublicKeys, verify_id_token};
 use serde_json::{Map, Value};
 
@@ -23,12 +24,16 @@ pub struct Person {
     pub identity: Identity,
     /// The believed ID token.
     pub id_token: IdToken,
+    /// The same as it came.
+    pub id_token_text: SubjectToken,
     /// What they are called. It proves nothing.
     pub shown_name: Option<String>,
     /// All claims: those of the ID token, and of UserInfo where that was asked.
     pub claims: Map<String, Value>,
     /// Whether UserInfo was asked.
     pub asked_user_info: bool,
+    /// Whether the token had no room for the groups, and another place was asked for them.
+    pub asked_for_groups: bool,
     /// What the claims say about groups.
     pub reading: Reading,
 }
@@ -79,10 +84,21 @@ pub async fn person(asking: Asking<'_>, sign_in: &SignIn, back: &str, now: Times
     }
     meets(&parts.require, &claims)?;
     let mut reading = read(parts.group_rules(), &claims);
+    let mut asked_for_groups = false;
     if let (Some(place), Some(Fault::Elsewhere { claim })) = (&parts.overage, reading.fault.clone()) {
+        asked_for_groups = true;
         let groups = member_groups(http, &Destination::given(place.as_str()), &tokens.access).await?;
         claims = resolved(&claims, &claim, groups);
         reading = read(parts.group_rules(), &claims);
     }
-    Ok(Person { identity, shown_name: shown_name(&claims), id_token, claims, asked_user_info, reading })
+    Ok(Person {
+        identity,
+        shown_name: shown_name(&claims),
+        id_token,
+        id_token_text: tokens.id_token,
+        claims,
+        asked_user_info,
+        asked_for_groups,
+        reading,
+    })
 }

@@ -10,7 +10,7 @@ use sekisho_client::openid::provider::{Provider as Described, discover};
 use sekisho_client::registration::Registration;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::openid::groups::{GroupRule, GroupRules};
-use sekisho_protocol::openid::{ProviderName, SigningAlgorithm};
+use sekisho_protocol::openid::{ProviderName, SignOutThere, SigningAlgorithm};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::scope::ScopeSet;
 use tokio::sync::Mutex;
@@ -80,6 +80,10 @@ pub struct ProviderParts {
     pub acr_required: bool,
     /// Whether signing out there ends people's grants as well.
     pub logout_ends_grants: bool,
+    /// What signing out here does there.
+    pub sign_out_there: SignOutThere,
+    /// Where it sends browsers back after a sign-out.
+    pub signed_out_uri: String,
 }
 
 impl ProviderParts {
@@ -104,6 +108,8 @@ struct Metadata {
 
 /// For how long metadata is used without asking again, in seconds.
 const METADATA_SECONDS: i64 = 300;
+/// For how long metadata is used at most while the provider is away, where nobody is sent there to sign in, in seconds.
+const LATE_METADATA_SECONDS: i64 = 3600;
 /// For how long a provider is not asked again that could not be reached, in seconds.
 const PAUSE_SECONDS: i64 = 5;
 
@@ -146,12 +152,10 @@ impl Upstream {
     ) -> Result<Arc<Described>, UpstreamError> {
         // Held across the fetch on purpose: others who want the same document wait for its outcome.
         let mut metadata = known.metadata.lock().await;
-        let young = |since: &Timestamp, seconds| (0..seconds).contains(&now.duration_since(*since).as_secs());
-        if let Some((described, since)) = metadata.good.as_ref().filter(|(_, since)| young(since, METADATA_SECONDS)) {
-            let _ = since;
-            return Ok(Arc::clone(described));
+        if let Some(described) = metadata.young(now, METADATA_SECONDS) {
+            return Ok(described);
         }
-        if metadata.failed_at.as_ref().is_some_and(|since| young(since, PAUSE_SECONDS)) {
+        if metadata.failed_at.is_some_and(|since| is_young(since, now, PAUSE_SECONDS)) {
             return Err(UpstreamError::Pause);
         }
         match discover(&*self.http, &known.parts.registration.issuer).await {
@@ -162,10 +166,38 @@ impl Upstream {
             }
             Err(error) => {
                 metadata.failed_at = Some(now);
+                // What a provider said before is void once it says something wrong.
+                if !error.is_away() {
+                    metadata.good = None;
+                }
                 Err(error.into())
             }
         }
     }
+
+    /// The same where nobody is sent there to sign in: while the provider is away, what it said in the last hour will do.
+    pub(crate) async fn lately_described(
+        &self,
+        known: &KnownProvider,
+        now: Timestamp,
+    ) -> Result<Arc<Described>, UpstreamError> {
+        match self.described(known, now).await {
+            Ok(described) => Ok(described),
+            Err(error) => known.metadata.lock().await.young(now, LATE_METADATA_SECONDS).ok_or(error),
+        }
+    }
+}
+
+impl Metadata {
+    /// The last good metadata, if they are not older than this.
+    fn young(&self, now: Timestamp, seconds: i64) -> Option<Arc<Described>> {
+        let good = self.good.as_ref().filter(|(_, since)| is_young(*since, now, seconds));
+        good.map(|(described, _)| Arc::clone(described))
+    }
+}
+
+fn is_young(since: Timestamp, now: Timestamp, seconds: i64) -> bool {
+    (0..seconds).contains(&now.duration_since(since).as_secs())
 }
 
 impl Debug for Upstream {
