@@ -10,6 +10,7 @@ use crate::resource::check;
 use crate::schema::{ENTERPRISE, Kind, enterprise};
 
 mod apply;
+mod members;
 mod target;
 
 pub use target::{Action, Target};
@@ -18,6 +19,8 @@ pub use target::{Action, Target};
 pub const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// The most operations in one request.
 pub const OPERATIONS_MAX: usize = 1_000;
+/// The most members that the operations of one request look at together, beside those that name members by `value`.
+const LOOKED_AT_MAX: usize = 1_000_000;
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,8 +63,16 @@ impl Patch {
     /// `resource`, or are returned unchanged. After an error, nothing is changed.
     pub fn apply(&self, kind: Kind, resource: &Map<String, Value>) -> Result<Map<String, Value>, ScimError> {
         let mut changed = resource.clone();
-        for operation in &self.operations {
+        let (mut operations, mut looked_at) = (self.operations.as_slice(), 0);
+        loop {
+            operations = members::apply(kind, &mut changed, operations)?;
+            let Some((operation, rest)) = operations.split_first() else { break };
+            looked_at += changed.get("members").and_then(Value::as_array).map_or(0, Vec::len);
+            if looked_at > LOOKED_AT_MAX {
+                return Err(ScimError::TooMany("so many operations on so large a group: name members by `value`"));
+            }
             operation.apply(kind, &mut changed)?;
+            operations = rest;
         }
         check(kind, &changed)?;
         Ok(changed)

@@ -12,10 +12,11 @@ use http::{HeaderMap, HeaderName, Method};
 use sekisho_acts::Performer;
 use sekisho_acts::scim::ProvisioningClient;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::secret::ScimToken;
 use sekisho_scim::discovery::BODY_BYTES_MAX;
 use sekisho_scim::error::ScimError;
-use sekisho_store::{ScimTokenRow, StoreError};
+use sekisho_store::{ScimTokenRow, StoreError, Tx};
 use sekisho_web::Visit;
 use sekisho_web::parameters::{BODY_TIMEOUT, Parameters};
 use serde_json::Value;
@@ -36,6 +37,7 @@ pub(super) struct Call {
     pub(super) visit: Visit,
     pub(super) client: ProvisioningClient,
     pub(super) parameters: Parameters,
+    token: Digest,
     headers: HeaderMap,
     body: Option<Value>,
     _turn: OwnedSemaphorePermit,
@@ -45,6 +47,17 @@ impl Call {
     /// The one who acts.
     pub(super) fn performer<'p>(&self, provisioning: &'p Provisioning) -> Performer<'p> {
         performer(provisioning, &self.visit, Actor::Provisioner)
+    }
+
+    /// A transaction for a change. The token has to be good still: it may have been taken back while the body arrived (ATK-374).
+    pub(super) async fn begin(&self, provisioning: &Provisioning) -> Result<Tx, CallError> {
+        let mut tx = provisioning.site.store.begin().await?;
+        if tx.scim_tokens().hold(&self.token, self.visit.now).await? {
+            return Ok(tx);
+        }
+        drop(tx);
+        note_refusal(provisioning, &self.visit, Actor::Anonymous, &CallError::Unauthorized).await;
+        Err(CallError::Unauthorized)
     }
 
     /// The body.
@@ -98,8 +111,9 @@ impl FromRequest<Arc<Provisioning>> for Call {
         let parameters = read_query(parts.uri.query().unwrap_or_default());
         let parameters = parameters.map_err(|error| refused(&visit, &error.into()))?;
         let rule = state.rules.get(&row.provider).cloned();
+        let (token, headers) = (row.digest, parts.headers);
         let client = ProvisioningClient { provider: row.provider, label: row.label, rule };
-        Ok(Self { visit, client, parameters, headers: parts.headers, body, _turn: turn })
+        Ok(Self { visit, client, parameters, token, headers, body, _turn: turn })
     }
 }
 

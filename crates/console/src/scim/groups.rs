@@ -94,7 +94,7 @@ async fn found(state: &Provisioning, call: &Call, id: &str) -> Result<Provisione
 
 async fn created(state: &Provisioning, call: &Call) -> Result<ProvisionedGroup, CallError> {
     let wanted = resource::read(KIND, call.body()?)?;
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let id = group::create(&mut tx, &call.performer(state), &call.client, &wanted).await?;
     let group = find(&mut tx, call, &id.to_string()).await?;
     tx.commit().await?;
@@ -109,7 +109,7 @@ async fn changed(
     change: impl FnOnce(&Map<String, Value>, &Value) -> Result<Map<String, Value>, ScimError>,
 ) -> Result<ProvisionedGroup, CallError> {
     let body = call.body()?;
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let before = find(&mut tx, call, id).await?;
     may_change(call.if_match().as_deref(), before.row.version)?;
     let after = change(&before.said(), body)?;
@@ -120,7 +120,7 @@ async fn changed(
 }
 
 async fn removed(state: &Provisioning, call: &Call, id: &str) -> Result<(), CallError> {
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let before = find(&mut tx, call, id).await?;
     may_change(call.if_match().as_deref(), before.row.version)?;
     group::remove(&mut tx, &call.performer(state), &call.client, &before).await?;
