@@ -4,12 +4,13 @@
 //
 //   company.mjs --site BASE_URL --provider NAME --user U --password P
 //
-// Reads one JSON object a line, does it, and answers with one line {ok, redirect, page: {url, title, text}}:
+// Reads one JSON object a line, does it, and answers with one line {ok, redirect, ways, page: {url, title, text}};
+// `ways` are the addresses on the way:
 //   {"go": URL}      opens it and goes on as long as a page asks: which provider, who, whether a client may come in. `redirect`
 //                    is set once the browser is sent to the redirect URI that URL names; nothing needs to listen there
 //   {"press": TEXT}  presses the button or link with this text on the page that is open, and goes on in the same way
 //   {"on": true}     goes on from the page that is open
-// With "until": SELECTOR it stops before it answers a page that has such an element.
+// With "until": SELECTOR it stops before it answers a page of the provider that has such an element.
 // Ends with standard input.
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
@@ -24,7 +25,7 @@ const ASKED = [
   ['#accept', undefined], // canaille: the client may know who it is
   ['input[type=password]', 'password'],
   ['input[name=login]', 'user'], // canaille
-  ['input[name=confirm][value="1"] ~ * button[type=submit], button[name=confirm]', undefined], // LemonLDAP::NG: consent
+  ['form.confirm button.positive', undefined], // LemonLDAP::NG: the same
 ];
 
 async function atProvider(page, who) {
@@ -71,6 +72,7 @@ async function start() {
   const { page } = await openBrowser();
   let wanted;
   let redirect;
+  let ways = [];
   page.on('request', (request) => {
     if (!wanted || !request.isNavigationRequest()) return;
     const there = new URL(request.url());
@@ -79,7 +81,11 @@ async function start() {
   const goOn = async (until) => {
     let asked = '';
     for (let step = 0; step < PAGES_MAX && !redirect; step += 1) {
-      if (until && (await page.locator(until).count()) > 0) return;
+      // On plain http a script of our pages leads on to the address of the session: what is there before is no page to answer.
+      await page.waitForLoadState('networkidle').catch(() => {});
+      if (redirect) return;
+      ways.push(page.url());
+      if (until && !page.url().startsWith(values.site) && (await page.locator(until).count()) > 0) return;
       const at = page.url();
       const ours = at.startsWith(values.site);
       // A page that is there again after an answer has refused it.
@@ -92,6 +98,7 @@ async function start() {
   const act = async (line) => {
     const wish = JSON.parse(line);
     redirect = undefined;
+    ways = [];
     if (wish.go) {
       const named = new URL(wish.go).searchParams.get('redirect_uri');
       wanted = named ? new URL(named) : undefined;
@@ -103,7 +110,7 @@ async function start() {
       await leave(page, () => named.first().click());
     }
     await goOn(wish.until);
-    return { ok: true, redirect, page: await seen(page) };
+    return { ok: true, redirect, ways, page: await seen(page) };
   };
   let turn = Promise.resolve();
   createInterface({ input: process.stdin }).on('line', (line) => {

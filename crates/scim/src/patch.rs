@@ -130,8 +130,7 @@ impl Operation {
         name: &str,
         value: &Value,
     ) -> Result<(), ScimError> {
-        // Only the server sets these, so they are ignored; clients may send them back (RFC 7644 §3.5.2.1).
-        if ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        if is_of_the_server(name) {
             return Ok(());
         }
         let target = Target::parse(name)?;
@@ -154,6 +153,9 @@ impl Operation {
         }
         let members = value.as_object().ok_or(ScimError::InvalidValue("an extension is an object"))?;
         for (name, value) in members {
+            if is_of_the_server(name) {
+                continue;
+            }
             let attribute = enterprise(name).ok_or(ScimError::InvalidPath("there is no such attribute"))?;
             let path = AttributePath { home: Home::Enterprise, name: name.clone(), part: None };
             let target = Target { path, filter: None, part: None };
@@ -163,6 +165,11 @@ impl Operation {
         }
         Ok(())
     }
+}
+
+/// Whether only the server sets this member. It is ignored, because clients may send it back (RFC 7644 §3.5.2.1).
+fn is_of_the_server(name: &str) -> bool {
+    ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

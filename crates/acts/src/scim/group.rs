@@ -31,7 +31,7 @@ impl ProvisionedGroup {
             said.insert("externalId".to_owned(), Value::from(external_id.as_str()));
         }
         if !self.members.is_empty() {
-            let members = self.members.iter().map(|user| json!({ "value": user.to_string(), "type": "User" })).collect();
+            let members = self.members.iter().map(|user| json!({ "value": user.to_string() })).collect();
             said.insert("members".to_owned(), Value::Array(members));
         }
         said

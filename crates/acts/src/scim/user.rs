@@ -165,7 +165,9 @@ pub async fn change(
 ) -> Result<(), ProvisioningError> {
     let was_active = is_active(&before.said);
     let mut after = after;
-    after.insert("active".to_owned(), Value::Bool(is_active(&after)));
+    // An update that does not say whether somebody is active leaves that as it is: nobody is let in by leaving it out.
+    let active = after.get("active").and_then(Value::as_bool).unwrap_or(was_active);
+    after.insert("active".to_owned(), Value::Bool(active));
     if after == before.said {
         return Ok(());
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 use sekisho_acts::Performer;
 use sekisho_acts::scim::ProvisioningClient;
@@ -90,22 +91,45 @@ fn performer<'p>(provisioning: &'p Provisioning, visit: &Visit, actor: Actor) ->
     Performer { actor, node: site.node, request: visit.request, now: visit.now, entropy: &*site.entropy }
 }
 
+/// A provisioning client where there is nothing to do, so that no body of it is read: another method than an address has, or an
+/// address at which there is nothing.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) visit: Visit,
+}
+
+impl FromRequestParts<Arc<Provisioning>> for Known {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Provisioning>) -> Result<Self, Response> {
+        let (visit, _) = arrive(state, parts).await?;
+        Ok(Self { visit })
+    }
+}
+
+/// Who sends a request.
+async fn arrive(state: &Provisioning, parts: &Parts) -> Result<(Visit, ScimTokenRow), Response> {
+    let visit = Visit::read(parts, &state.site);
+    match authenticate(state, &visit, &parts.headers).await {
+        Ok(row) => {
+            visit.recognition.recognize();
+            Ok((visit, row))
+        }
+        Err(error) => {
+            if matches!(error, CallError::Unauthorized) {
+                note_refusal(state, &visit, Actor::Anonymous, &error).await;
+            }
+            Err(refused(&visit, &error))
+        }
+    }
+}
+
 impl FromRequest<Arc<Provisioning>> for Call {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &Arc<Provisioning>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let visit = Visit::read(&parts, &state.site);
-        let row = match authenticate(state, &visit, &parts.headers).await {
-            Ok(row) => row,
-            Err(error) => {
-                if matches!(error, CallError::Unauthorized) {
-                    note_refusal(state, &visit, Actor::Anonymous, &error).await;
-                }
-                return Err(refused(&visit, &error));
-            }
-        };
-        visit.recognition.recognize();
+        let (visit, row) = arrive(state, &parts).await?;
         let taken = take(state, &parts.method, &parts.headers, body).await;
         let (turn, body) = taken.map_err(|error| refused(&visit, &error))?;
         let parameters = read_query(parts.uri.query().unwrap_or_default());

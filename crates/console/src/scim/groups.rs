@@ -26,7 +26,22 @@ const KIND: Kind = Kind::Group;
 
 /// `GET /Groups`.
 pub(super) async fn list(State(state): State<Arc<Provisioning>>, call: Call) -> Response {
-    match listed(&state, &call).await {
+    let asked = Query::read(&call.parameters);
+    answered(&state, &call, asked).await
+}
+
+/// `POST /Groups/.search`: the same with what is asked for in the body, where no log of addresses shows it.
+pub(super) async fn search(State(state): State<Arc<Provisioning>>, call: Call) -> Response {
+    let asked = call.body().map_err(CallError::from).and_then(Query::search);
+    answered(&state, &call, asked).await
+}
+
+async fn answered(state: &Provisioning, call: &Call, asked: Result<Query, CallError>) -> Response {
+    let done = match asked {
+        Ok(query) => listed(state, call, &query).await,
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(body) => document(StatusCode::OK, &body),
         Err(error) => answer::refused(&call.visit, &error),
     }
@@ -127,8 +142,7 @@ async fn removed(state: &Provisioning, call: &Call, id: &str) -> Result<(), Call
     Ok(tx.commit().await?)
 }
 
-async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
-    let query = Query::read(&call.parameters)?;
+async fn listed(state: &Provisioning, call: &Call, query: &Query) -> Result<Value, CallError> {
     let with_members = query.asks_for("members") || query.projection.wants(KIND, "members");
     let mut tx = state.site.store.read().await?;
     let (mut found, mut after) = (Found::new(query.page), None);
@@ -138,7 +152,7 @@ async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
         after = Some(last.id);
         for row in rows {
             let members = if with_members { tx.scim_groups().members(row.id).await? } else { BTreeSet::new() };
-            found.look(KIND, &query, &shown::group(&state.base_url(), &ProvisionedGroup { row, members }))?;
+            found.look(KIND, query, &shown::group(&state.base_url(), &ProvisionedGroup { row, members }))?;
         }
     }
 }

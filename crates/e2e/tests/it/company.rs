@@ -16,7 +16,7 @@ mod provisioning;
 
 /// The owner, who has a password here.
 const OWNER: &str = "alice";
-/// The password of everybody, here and at the provider.
+/// The owner's password, and that of people at a provider that lets one choose it.
 const PASSWORD: &str = "correct horse battery staple";
 /// As which client the provider knows the checkpoint, and its secret there.
 const CLIENT: &str = "sekisho";
@@ -39,10 +39,10 @@ fn setup(issuer: &str, more: &str) -> Setup {
     setup
 }
 
-/// Opens a browser for somebody of the company.
-async fn browser(checkpoint: &Checkpoint, user: &str) -> Conversation {
+/// Opens a browser for somebody of the company who has this password at the provider.
+async fn browser_of(checkpoint: &Checkpoint, user: &str, password: &str) -> Conversation {
     let arguments =
-        ["--site", checkpoint.base_url(), "--provider", "corp", "--user", user, "--password", PASSWORD];
+        ["--site", checkpoint.base_url(), "--provider", "corp", "--user", user, "--password", password];
     Conversation::start("company", &arguments).await
 }
 
@@ -51,11 +51,15 @@ async fn let_in(checkpoint: &Checkpoint, browser: &mut Conversation) -> Tokens {
     let agent = Agent::register(&checkpoint.server_named("notes")).await;
     let invitation = agent.invite(Some("mcp:read"));
     let seen = browser.ask(&json!({ "go": invitation.url })).await;
-    redeem(&agent, &invitation, &seen).await
+    redeem(checkpoint, &agent, &invitation, &seen).await
 }
 
-async fn redeem(agent: &Agent, invitation: &Invitation, seen: &Value) -> Tokens {
-    let redirect = seen["redirect"].as_str().unwrap_or_else(|| panic!("the pages led to no redirect: {seen:#}"));
+async fn redeem(checkpoint: &Checkpoint, agent: &Agent, invitation: &Invitation, seen: &Value) -> Tokens {
+    let Some(redirect) = seen["redirect"].as_str() else {
+        let records = checkpoint.records().await;
+        let why = records.iter().rev().find(|row| row["record"]["event"]["act"] == "login_failed");
+        panic!("the pages led to no redirect: {seen:#}\n{why:#?}")
+    };
     agent.redeem(invitation, redirect).await
 }
 
@@ -69,7 +73,8 @@ async fn reads(checkpoint: &Checkpoint, tokens: &Tokens) -> bool {
 /// Waits until these tokens are worth that.
 async fn comes_to_read(checkpoint: &Checkpoint, tokens: &Tokens, expected: bool) {
     let what = format!("reading becomes {expected}");
-    within(Duration::from_secs(10), &what, async || (reads(checkpoint, tokens).await == expected).then_some(())).await;
+    let same = async || (reads(checkpoint, tokens).await == expected).then_some(());
+    within(Duration::from_secs(10), &what, same).await;
 }
 
 /// The names of all users but the owner.
@@ -77,6 +82,19 @@ async fn people(checkpoint: &Checkpoint) -> Vec<String> {
     let said = checkpoint.ask(&["user", "list"]).await;
     let names = said[0]["users"].as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap().to_owned());
     names.filter(|name| name != OWNER).collect()
+}
+
+/// Opens the sign-in page, and signs in at the provider.
+async fn sign_in(checkpoint: &Checkpoint, browser: &mut Conversation) -> Value {
+    browser.ask(&json!({ "go": format!("{}/login", checkpoint.base_url()) })).await
+}
+
+/// Signs out here.
+async fn sign_out(checkpoint: &Checkpoint, browser: &mut Conversation) {
+    let home = browser.ask(&json!({ "go": checkpoint.base_url() })).await;
+    assert!(text(&home).contains("corp:"), "somebody is signed in: {home:#}");
+    let out = browser.ask(&json!({ "press": "Sign out" })).await;
+    assert!(!text(&out).contains("corp:"), "{out:#}");
 }
 
 fn text(seen: &Value) -> &str {

@@ -175,7 +175,7 @@ async fn a_name_of_a_provider_is_a_name_everywhere() {
     let group = json!({ "schemas": [GROUP], "displayName": marks, "members": [{ "value": id }] });
     assert_eq!(client.send(Method::POST, "/Groups", &group).await.status, 201);
     let names: Vec<Value> = users_of(&field).await.into_iter().map(|user| user["name"].clone()).collect();
-    assert!(names.contains(&json!("corp:-x----script-owned----script-")), "{names:?}");
+    assert!(names.contains(&json!("corp:-x---script-owned----script-")), "{names:?}");
     let mut owner = Person::new(OWNER, PASSWORD);
     owner.say_yes(&format!("{}/login", field.base_url())).await;
     let page = owner.visit(&owner.behind_door(&format!("{}/records", field.base_url()))).await.page();
