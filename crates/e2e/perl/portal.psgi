@@ -30,5 +30,6 @@ my $portal = Lemonldap::NG::Portal::Main->run(
 );
 builder {
     mount '/static' => Plack::App::File->new( root => "$shared/htdocs/static" )->to_app;
+    mount '/javascript' => Plack::App::File->new( root => '/usr/share/javascript' )->to_app;
     mount '/'       => $portal;
 };

@@ -22,6 +22,9 @@ const PASSWORD: &str = "correct horse battery staple";
 const CLIENT: &str = "sekisho";
 const SECRET: &str = "the-secret-of-the-checkpoint";
 
+/// What clients ask for. With the second word a grant does not end when its person signs out.
+const GRANTED: &str = "mcp:read offline_access";
+
 /// A checkpoint whose people sign in at a provider, where the engineers of the provider may read notes.
 fn setup(issuer: &str, more: &str) -> Setup {
     let program = binary().display().to_string();
@@ -49,7 +52,7 @@ async fn browser_of(checkpoint: &Checkpoint, user: &str, password: &str) -> Conv
 /// Lets a client in, in this browser: on the way somebody signs in, where nobody is.
 async fn let_in(checkpoint: &Checkpoint, browser: &mut Conversation) -> Tokens {
     let agent = Agent::register(&checkpoint.server_named("notes")).await;
-    let invitation = agent.invite(Some("mcp:read"));
+    let invitation = agent.invite(Some(GRANTED));
     let seen = browser.ask(&json!({ "go": invitation.url })).await;
     redeem(checkpoint, &agent, &invitation, &seen).await
 }

@@ -9,7 +9,7 @@ use sekisho_e2e::harness::{Agent, Caller, Checkpoint, Process, wait};
 use serde_json::{Value, json};
 
 use super::{
-    CLIENT, PASSWORD, SECRET, browser_of, comes_to_read, let_in, people, reads, redeem, setup, sign_in, sign_out, text,
+    CLIENT, GRANTED, PASSWORD, SECRET, browser_of, comes_to_read, let_in, people, reads, redeem, setup, sign_in, sign_out, text,
 };
 
 /// The provider, with its own folder. It stops when it is dropped.
@@ -154,7 +154,7 @@ async fn people_of_canaille_sign_in() {
     sign_out(&checkpoint, &mut ada).await;
     canaille.stop();
     let agent = Agent::register(&checkpoint.server_named("notes")).await;
-    let invitation = agent.invite(Some("mcp:read"));
+    let invitation = agent.invite(Some(GRANTED));
     let seen = ada.ask(&json!({ "go": invitation.url })).await;
     assert!(seen["redirect"].is_null(), "{seen:#}");
     assert!(reads(&checkpoint, &of_grace).await);
