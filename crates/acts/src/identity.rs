@@ -1,7 +1,6 @@
 //! Identities at providers: who signs in with one, and which user it is.
 //!
-//! A user who is made for an identity is called `PROVIDER:NAME`. A local name has no colon, so a name that somebody chose at
-//! a provider never is one that the configuration gives something to (decision 0093).
+//! A user who is made for an identity is called `PROVIDER:NAME` (`name.rs`), like one whom the provider makes over SCIM.
 
 use std::collections::BTreeSet;
 
@@ -15,11 +14,9 @@ use sekisho_store::{LinkedIdentity, LoggedOut, Tx, User};
 
 use crate::{ActError, Invalid, Performer, role};
 
-/// The most characters of the part of a name that comes from the provider.
-const SHOWN_CHARS_MAX: usize = 40;
+pub(crate) mod name;
 
-/// How many users of one provider may have the same name at first; after them an identifier tells the next ones apart.
-const SAME_NAME_MAX: u32 = 20;
+use name::free_name;
 
 /// Somebody at a provider, and what its claims say.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +186,8 @@ pub async fn log_out(tx: &mut Tx, by: &Performer<'_>, wish: LogOut<'_>) -> Resul
 /// A user for an identity that is not known.
 async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<UserId, ActError> {
     let id = UserId::generate(by.now, by.entropy);
-    let name = free_name(tx, presented, id).await?;
+    let shown = presented.shown_name.unwrap_or_default();
+    let name = free_name(tx, presented.provider.as_str(), shown, id).await?;
     let user = User { id, name, password: None, role: Role::User, disabled: false, created_at: by.now, epoch: 0 };
     tx.users().insert(&user).await?;
     let linked = LinkedIdentity {
@@ -203,21 +201,6 @@ async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Resu
         return Err(ActError::Exists { what: "user", name: user.name });
     }
     Ok(id)
-}
-
-/// Returns a name that no user has, in a form that only users of this provider can have.
-async fn free_name(tx: &mut Tx, presented: Presented<'_>, id: UserId) -> Result<String, ActError> {
-    let plain = |c: char| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '@' | '+') { c } else { '-' };
-    let shown: String = presented.shown_name.unwrap_or_default().chars().take(SHOWN_CHARS_MAX).map(plain).collect();
-    let shown = if shown.chars().any(char::is_alphanumeric) { shown } else { "person".to_owned() };
-    let name = format!("{}:{shown}", presented.provider);
-    for number in 1..=SAME_NAME_MAX {
-        let name = if number == 1 { name.clone() } else { format!("{name}-{number}") };
-        if tx.users().find_by_name(&name).await?.is_none() {
-            return Ok(name);
-        }
-    }
-    Ok(format!("{name}-{id}"))
 }
 
 async fn shut_out(tx: &mut Tx, user: UserId) -> Result<ActError, ActError> {

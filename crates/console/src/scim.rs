@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 mod answer;
 mod body;
@@ -34,12 +34,15 @@ impl Provisioning {
             .route(&at("/Schemas"), get(discovery::schemas))
             .route(&at("/Schemas/{id}"), get(discovery::schema))
             .route(&at("/Users"), get(users::list).post(users::create))
+            .route(&at("/Users/.search"), post(users::search))
             .route(&at("/Users/{id}"), get(users::show).put(users::replace).patch(users::patch).delete(users::remove))
             .route(&at("/Groups"), get(groups::list).post(groups::create))
+            .route(&at("/Groups/.search"), post(groups::search))
             .route(
                 &at("/Groups/{id}"),
                 get(groups::show).put(groups::replace).patch(groups::patch).delete(groups::remove),
             )
+            .route(&at("/.search"), axum::routing::any(discovery::not_supported))
             .route(&at("/Bulk"), axum::routing::any(discovery::not_supported))
             .route(&at("/Me"), axum::routing::any(discovery::not_supported))
             .route(&at("/{*rest}"), axum::routing::any(discovery::not_there))

@@ -19,10 +19,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use sekisho_e2e::fakes::provider::Provider;
+use sekisho_e2e::fakes::provider::profile::Behaves;
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
-use sekisho_e2e::fakes::wire::{Ask, Connection, ask};
+use sekisho_e2e::fakes::wire::{Ask, Connection, Reply, ask};
 use sekisho_e2e::harness::{Checkpoint, forms};
 use sekisho_e2e::strangers::{Carries, ENDPOINTS, Endpoint};
+use sekisho_protocol::secret::ScimToken;
+use serde_json::json;
 
 /// How many requests of each kind are sent, unless the first argument gives another number.
 const REQUESTS: u32 = 1000;
@@ -57,20 +61,62 @@ fn bytes(data: &Path) -> f64 {
     files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len() as f64).sum()
 }
 
-async fn request(address: SocketAddr, endpoint: &Endpoint, at: u32) -> Ask {
-    let ask = Ask::new(endpoint.method, &endpoint.target());
+/// The identity provider of the configuration, and somebody who has a key of the same name.
+struct Providers {
+    corp: Provider,
+    stranger: Provider,
+}
+
+impl Providers {
+    async fn start() -> Self {
+        let provider = async || Provider::start(Behaves::Generic).await.expect("a port is free");
+        Self { corp: provider().await, stranger: provider().await }
+    }
+
+    fn forged_logout(&self, at: u32) -> String {
+        let token = self.corp.logout_token("checkpoint", "ada-1", None);
+        let mut claims = sekisho_e2e::fakes::oauth::claims(&token);
+        claims["jti"] = json!(format!("logout-{at}"));
+        self.stranger.sign(Some("logout+jwt"), &claims)
+    }
+}
+
+fn cookies(page: &Reply) -> String {
+    let cookies = page.headers.iter().filter(|(name, _)| name == "set-cookie");
+    let cookies: Vec<&str> = cookies.filter_map(|(_, value)| value.split(';').next()).collect();
+    cookies.join("; ")
+}
+
+async fn get(address: SocketAddr, target: &str) -> Reply {
+    ask(address, &Ask::get(target)).await.expect("a page")
+}
+
+async fn request(address: SocketAddr, endpoint: &Endpoint, providers: &Providers, at: u32) -> Ask {
+    let asked = Ask::new(endpoint.verb(), &endpoint.target());
     match endpoint.carries {
-        Carries::Nothing => ask,
-        Carries::Form(pairs) => ask.form(pairs),
-        Carries::Json(text) => ask.header("content-type", "application/json").body(text.as_bytes()),
+        Carries::Nothing => asked,
+        Carries::Form(pairs) => asked.form(pairs),
+        Carries::Json(text) => asked.header("content-type", "application/json").body(text.as_bytes()),
         Carries::OwnForm => {
-            let page = sekisho_e2e::fakes::wire::ask(address, &Ask::get(&endpoint.target())).await.expect("a page");
+            let page = get(address, &endpoint.target()).await;
             let mut form = forms(&page.text()).into_iter().next().expect("a form");
             form.fill("username", &format!("nobody{at}"));
             form.fill("password", "wrong");
-            let cookies = page.headers.iter().filter(|(name, _)| name == "set-cookie");
-            let cookies: Vec<&str> = cookies.filter_map(|(_, value)| value.split(';').next()).collect();
-            ask.form(&form.pairs()).header("cookie", &cookies.join("; "))
+            asked.form(&form.pairs()).header("cookie", &cookies(&page))
+        }
+        Carries::CookiesOf(target) => asked.header("cookie", &cookies(&get(address, target).await)),
+        Carries::Begun => {
+            let cookie = cookies(&get(address, "/login").await);
+            let sent = ask(address, &Ask::get("/login/corp").header("cookie", &cookie)).await.expect("an answer");
+            let location = sent.header("location").unwrap_or_default();
+            let state = sekisho_e2e::fakes::oauth::answer_in(location, "state").unwrap_or_else(|| "x".to_owned());
+            let both = format!("{cookie}; {}", cookies(&sent));
+            Ask::get(&format!("/login/corp/callback?code=x&state={state}")).header("cookie", &both)
+        }
+        Carries::ForgedLogout => asked.form(&[("logout_token", &providers.forged_logout(at))]),
+        Carries::UnknownToken(text) => {
+            let asked = asked.bearer(ScimToken::from_key([7; 32]).expose());
+            if text.is_empty() { asked } else { asked.header("content-type", "application/json").body(text.as_bytes()) }
         }
     }
 }
@@ -81,11 +127,20 @@ async fn held(checkpoint: &Checkpoint, address: SocketAddr, endpoint: &Endpoint)
         return 0.0;
     }
     let kind = match endpoint.carries {
-        Carries::Json(_) => "application/json",
-        Carries::Form(_) | Carries::Nothing | Carries::OwnForm => "application/x-www-form-urlencoded",
+        Carries::Json(_) | Carries::UnknownToken(_) => "application/json",
+        Carries::Begun
+        | Carries::CookiesOf(_)
+        | Carries::ForgedLogout
+        | Carries::Form(_)
+        | Carries::Nothing
+        | Carries::OwnForm => "application/x-www-form-urlencoded",
     };
     let length = endpoint.body_bytes_max;
-    let head = Ask::new(endpoint.method, &endpoint.target())
+    let mut head = Ask::new(endpoint.verb(), &endpoint.target());
+    if matches!(endpoint.carries, Carries::UnknownToken(_)) {
+        head = head.bearer(ScimToken::from_key([7; 32]).expose());
+    }
+    let head = head
         .header("content-type", kind)
         .header("accept", "application/json, text/event-stream")
         .header("content-length", &length.to_string())
@@ -109,8 +164,15 @@ async fn held(checkpoint: &Checkpoint, address: SocketAddr, endpoint: &Endpoint)
 async fn main() {
     let requests: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(REQUESTS);
     let upstream = Upstream::start(Speaks::Modern).await.expect("a port is free");
-    let toml =
-        format!("[servers.up]\nurl = \"{}\"\neveryone = \"write\"\ntools = {{ look = \"read\" }}\n", upstream.url());
+    let providers = Providers::start().await;
+    providers.corp.register("checkpoint", "the secret of the checkpoint");
+    let toml = format!(
+        "[[login.provider]]\nname = \"corp\"\nissuer = \"{}\"\nclient_id = \"checkpoint\"\n\
+         client_secret = \"the secret of the checkpoint\"\n\
+         [servers.up]\nurl = \"{}\"\neveryone = \"write\"\ntools = {{ look = \"read\" }}\n",
+        providers.corp.issuer(),
+        upstream.url()
+    );
     let setup = Checkpoint::configured(&toml).owner("alice", "correct horse battery staple");
     let mut checkpoint = setup.start().await.restart().await;
     let data = checkpoint.data_dir();
@@ -126,7 +188,7 @@ async fn main() {
         let mut ticks = 0.0;
         // Preparations for a request are not part of its cost.
         for at in 0..requests {
-            let request = request(address, endpoint, at).await;
+            let request = request(address, endpoint, &providers, at).await;
             let before = processor_ticks(checkpoint.process().pid());
             let _ = ask(address, &request).await;
             ticks += processor_ticks(checkpoint.process().pid()) - before;

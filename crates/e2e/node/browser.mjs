@@ -101,7 +101,10 @@ export async function decide(page, who) {
   return true;
 }
 
-// The form's answer may be a redirect to where nobody listens, so both a new page and a failed request end the wait.
+/**
+ * Does something that leads to another page. The answer may be a redirect to where nobody listens, so both a new page and a
+ * failed request end the wait.
+ */
 export async function leave(page, act) {
   const answered = Promise.race([
     page.waitForEvent('framenavigated', { predicate: (frame) => frame === page.mainFrame() }),

@@ -2,17 +2,19 @@
 //
 //   provider.mjs --world JSON [--port PORT]
 //
-// The world is {clients, people, ttl}. `clients`: registrations as RFC 7591 has them, with `client_id` and
+// The world is {clients, people, ttl, assertions}. `clients`: registrations as RFC 7591 has them, with `client_id` and
 // `redirect_uris`. `people`: claims by the name that is typed in, such as {"ada": {"groups": ["engineers"]}}. `ttl`: how
-// long tokens live, in seconds (600).
+// long tokens live, in seconds (600). `assertions`: the people for whom a client with the grant type of token exchange gets an
+// identity assertion (ID-JAG) for its ID token; the package has no such grant of its own, so it is added here.
 //
 // Prints {ok, url} when it answers; the URL is the issuer. It has a form to sign in, in which the name is enough, and none for
 // consent. PUT {url}/admin/people/NAME with claims changes a person, DELETE removes one: their next sign-in shows it.
+// PUT {url}/admin/elsewhere/ID says as which client the one that exchanges is known where assertions are used.
 // POST {url}/admin/keys makes new signing keys and forgets the old ones, with all sessions.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
-import { exportJWK, generateKeyPair } from 'jose';
+import { SignJWT, exportJWK, generateKeyPair, importJWK, jwtVerify } from 'jose';
 import Provider from 'oidc-provider';
 import { log, onExit, serve } from './outcome.mjs';
 
@@ -93,13 +95,45 @@ function provide(issuer, world, jwks) {
   return provider;
 }
 
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const ID_JAG = 'urn:ietf:params:oauth:token-type:id-jag';
+const ID_TOKEN = 'urn:ietf:params:oauth:token-type:id_token';
+
+/** Adds the exchange of an ID token for an identity assertion (draft-ietf-oauth-identity-assertion-authz-grant §4.3). */
+function exchange(provider, issuer, jwks, world) {
+  const parameters = ['subject_token', 'subject_token_type', 'requested_token_type', 'audience', 'resource', 'scope'];
+  provider.registerGrantType(EXCHANGE, async (context) => {
+    const { client, params } = context.oidc;
+    const refuse = (error, description) => {
+      context.status = 400;
+      context.body = { error, error_description: description };
+    };
+    if (params.requested_token_type !== ID_JAG || params.subject_token_type !== ID_TOKEN) {
+      return refuse('invalid_request', 'an ID token is traded for an ID-JAG here');
+    }
+    const key = jwks.find((one) => one.alg === 'RS256');
+    const { n, e, kty } = key;
+    const own = { issuer, audience: client.clientId };
+    const { payload } = await jwtVerify(params.subject_token, await importJWK({ n, e, kty }, 'RS256'), own);
+    if (!world.assertions.includes(payload.sub)) return refuse('access_denied', 'not for this person');
+    const claims = { client_id: world.clientElsewhere, resource: params.resource, scope: params.scope, jti: randomUUID() };
+    const assertion = await new SignJWT(claims)
+      .setProtectedHeader({ alg: 'RS256', kid: key.kid, typ: 'oauth-id-jag+jwt' })
+      .setIssuer(issuer).setSubject(payload.sub).setAudience(params.audience).setIssuedAt().setExpirationTime('5m')
+      .sign(await importJWK(key, 'RS256'));
+    context.body = { access_token: assertion, issued_token_type: ID_JAG, token_type: 'N_A', expires_in: 300 };
+  }, parameters);
+}
+
 async function start() {
   const { values } = parseArgs({ options: { world: { type: 'string' }, port: { type: 'string', default: '0' } } });
   const world = { clients: [], people: {}, ...JSON.parse(values.world ?? '{}') };
   let handle = (_request, response) => response.writeHead(503).end();
   const issuer = await listen(Number(values.port), (request, response) => handle(request, response));
   const begin = async () => {
-    const provider = provide(issuer, world, await keys());
+    const jwks = await keys();
+    const provider = provide(issuer, world, jwks);
+    if (world.assertions) exchange(provider, issuer, jwks, world);
     const oidc = provider.callback();
     handle = (request, response) => {
       if (request.url.startsWith('/admin/')) return administer(request, response);
@@ -115,6 +149,7 @@ async function start() {
       const [, , noun, name] = request.url.split('/');
       if (noun === 'people' && request.method === 'PUT') world.people[name] = JSON.parse(await body(request));
       else if (noun === 'people' && request.method === 'DELETE') delete world.people[name];
+      else if (noun === 'elsewhere' && request.method === 'PUT') world.clientElsewhere = decodeURIComponent(name);
       else if (noun === 'keys' && request.method === 'POST') await begin();
       else return response.writeHead(404).end();
       return response.writeHead(204).end();

@@ -13,12 +13,20 @@ pub enum Carries {
     Json(&'static str),
     /// The form of the page at the same target, filled in with a new name each time and a wrong password.
     OwnForm,
+    /// Nothing, with the cookies of the page at this target.
+    CookiesOf(&'static str),
+    /// Nothing, with the cookies and the `state` of a sign-in that was begun for it, as long as one can be begun.
+    Begun,
+    /// A form with a logout token in the provider's name, with a signature of somebody else's key.
+    ForgedLogout,
+    /// A JSON document, or nothing, with a token of a provisioning client that has the right form and is not known.
+    UnknownToken(&'static str),
 }
 
 /// One endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// `GET` or `POST`, …
+    /// `GET` or `POST`, …; `ANY` for every method.
     pub method: &'static str,
     /// The path as the router writes it.
     pub path: &'static str,
@@ -37,6 +45,8 @@ pub struct Endpoint {
 const FORM: usize = 256 << 10;
 const REGISTRATION: usize = 16 << 10;
 const CALL: usize = 4 << 20;
+/// The largest body of a provisioning client, in bytes (`scim/src/discovery.rs`).
+const PROVISIONING: usize = 2 << 20;
 
 const LOGIN_BOUND: &str = "few hashes at one time; failures slow down the next";
 const AT_PROVIDER: &str = "so many a minute from one address; what the provider says is kept for minutes";
@@ -45,6 +55,16 @@ const SIGNED_IN: &str = "asks for a session before anything else";
 const NO_STORE: &str = "reads no store";
 const TOKEN_FIRST: &str =
     "asks for a token before the body; beyond a few, rejections are counted and not recorded one by one";
+
+const ONE_READ: &str =
+    "reads the token's row before the body; beyond a few, rejections are counted and not recorded one by one";
+
+const fn scim(method: &'static str, path: &'static str, target: &'static str) -> Endpoint {
+    let has_body = !matches!(method.as_bytes(), b"GET" | b"DELETE" | b"ANY");
+    let (body, body_bytes_max) =
+        if has_body { (r#"{"schemas":[],"userName":"stranger"}"#, PROVISIONING) } else { ("", 0) };
+    Endpoint { method, path, target, carries: Carries::UnknownToken(body), body_bytes_max, bound: ONE_READ }
+}
 
 const fn get(path: &'static str, target: &'static str, bound: &'static str) -> Endpoint {
     Endpoint { method: "GET", path, target, carries: Carries::Nothing, body_bytes_max: 0, bound }
@@ -104,14 +124,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/consent/{pending}", "/consent/{}", FORGED, "reads the request"),
     get("/login", "/login", NO_STORE),
     post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
-    get("/login/{provider}", "/login/corp", AT_PROVIDER),
-    get("/login/{provider}/callback", "/login/corp/callback?code=x&state=x", ONE_LOOK),
-    post(
-        "/login/{provider}/backchannel",
-        "/login/corp/backchannel",
-        Carries::Form(&[("logout_token", "x")]),
-        AT_PROVIDER,
-    ),
+    Endpoint { carries: Carries::CookiesOf("/login"), ..get("/login/{provider}", "/login/corp", AT_PROVIDER) },
+    Endpoint {
+        carries: Carries::Begun,
+        ..get("/login/{provider}/callback", "/login/corp/callback?code=x&state=x", ONE_LOOK)
+    },
+    post("/login/{provider}/backchannel", "/login/corp/backchannel", Carries::ForgedLogout, AT_PROVIDER),
     get("/login/{provider}/signed-out", "/login/corp/signed-out?state=x", NO_STORE),
     post("/logout", "/logout", FORGED, SIGNED_IN),
     get("/ways", "/ways", SIGNED_IN),
@@ -158,12 +176,40 @@ pub const ENDPOINTS: &[Endpoint] = &[
         body_bytes_max: 0,
         bound: TOKEN_FIRST,
     },
+    scim("GET", "/scim/v2/ServiceProviderConfig", "/scim/v2/ServiceProviderConfig"),
+    scim("GET", "/scim/v2/ResourceTypes", "/scim/v2/ResourceTypes"),
+    scim("GET", "/scim/v2/ResourceTypes/{id}", "/scim/v2/ResourceTypes/User"),
+    scim("GET", "/scim/v2/Schemas", "/scim/v2/Schemas"),
+    scim("GET", "/scim/v2/Schemas/{id}", "/scim/v2/Schemas/x"),
+    scim("GET", "/scim/v2/Users", "/scim/v2/Users?filter=userName%20pr"),
+    scim("POST", "/scim/v2/Users", "/scim/v2/Users"),
+    scim("POST", "/scim/v2/Users/.search", "/scim/v2/Users/.search"),
+    scim("GET", "/scim/v2/Users/{id}", "/scim/v2/Users/{}"),
+    scim("PUT", "/scim/v2/Users/{id}", "/scim/v2/Users/{}"),
+    scim("PATCH", "/scim/v2/Users/{id}", "/scim/v2/Users/{}"),
+    scim("DELETE", "/scim/v2/Users/{id}", "/scim/v2/Users/{}"),
+    scim("GET", "/scim/v2/Groups", "/scim/v2/Groups?filter=displayName%20pr"),
+    scim("POST", "/scim/v2/Groups", "/scim/v2/Groups"),
+    scim("POST", "/scim/v2/Groups/.search", "/scim/v2/Groups/.search"),
+    scim("GET", "/scim/v2/Groups/{id}", "/scim/v2/Groups/{}"),
+    scim("PUT", "/scim/v2/Groups/{id}", "/scim/v2/Groups/{}"),
+    scim("PATCH", "/scim/v2/Groups/{id}", "/scim/v2/Groups/{}"),
+    scim("DELETE", "/scim/v2/Groups/{id}", "/scim/v2/Groups/{}"),
+    scim("ANY", "/scim/v2/.search", "/scim/v2/.search"),
+    scim("ANY", "/scim/v2/Bulk", "/scim/v2/Bulk"),
+    scim("ANY", "/scim/v2/Me", "/scim/v2/Me"),
+    scim("ANY", "/scim/v2/{*rest}", "/scim/v2/nothing"),
 ];
 
 impl Endpoint {
     /// Returns the first cell of the endpoint's row in the document.
     pub fn title(&self) -> String {
         format!("{} {}", self.method, self.path)
+    }
+
+    /// Returns the method of a request to it.
+    pub fn verb(&self) -> &'static str {
+        if self.method == "ANY" { "GET" } else { self.method }
     }
 
     /// Returns the target, with an identifier that does not exist in place of `{}`.

@@ -73,13 +73,15 @@ impl Issuer {
     /// An issuer of these parts.
     pub fn new(parts: IssuerParts) -> Arc<Self> {
         let IssuerParts { site, keys, http, rights, refusals, listings, settings, login } = parts;
+        let upstream = Upstream::new(login, &http);
         Arc::new(Self {
             limits: Limits::new(&settings),
             documents: Documents::new(),
             client_keys: KeySets::new(Arc::clone(&http)),
-            assertion_keys: AssertionKeys::new(Arc::clone(&http), &settings.assertion_issuers),
+            // A provider of the configuration is asked in the same way for a sign-in and for an assertion.
+            assertion_keys: AssertionKeys::new(Arc::clone(&upstream.http), &settings.assertion_issuers),
             passwords: Passwords::new(),
-            upstream: Upstream::new(login, &http),
+            upstream,
             site,
             keys,
             http,

@@ -42,3 +42,24 @@ fn changing_members_grows_with_them() {
         );
     }
 }
+
+/// ATK-375: many operations of which each adds or removes one member of a large group.
+#[test]
+fn changing_members_one_by_one_grows_with_them() {
+    let remove = |n: usize| json!({ "op": "remove", "path": format!("members[value eq \"u{n}\"]") });
+    let add = |n: usize| json!({ "op": "Add", "path": "members", "value": [{ "value": format!("v{n}") }] });
+    for (name, operation) in [("remove", &remove as &dyn Fn(usize) -> Value), ("add", &add)] {
+        in_proportion(
+            name,
+            8,
+            |count| {
+                let count = count.min(1_000);
+                let group = json!({ "displayName": "x", "members": members(count * 4, 0) });
+                let operations: Vec<Value> = (0..count).map(operation).collect();
+                let patch = Patch::read(&json!({ "schemas": [SCHEMA], "Operations": operations })).unwrap();
+                (group.as_object().cloned().unwrap_or_default(), patch)
+            },
+            |(group, patch): &(Map<String, Value>, Patch)| patch.apply(Kind::Group, group).is_ok(),
+        );
+    }
+}

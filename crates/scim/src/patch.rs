@@ -10,6 +10,7 @@ use crate::resource::check;
 use crate::schema::{ENTERPRISE, Kind, enterprise};
 
 mod apply;
+mod members;
 mod target;
 
 pub use target::{Action, Target};
@@ -18,6 +19,8 @@ pub use target::{Action, Target};
 pub const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// The most operations in one request.
 pub const OPERATIONS_MAX: usize = 1_000;
+/// The most members that the operations of one request look at together, beside those that name members by `value`.
+const LOOKED_AT_MAX: usize = 1_000_000;
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,8 +63,16 @@ impl Patch {
     /// `resource`, or are returned unchanged. After an error, nothing is changed.
     pub fn apply(&self, kind: Kind, resource: &Map<String, Value>) -> Result<Map<String, Value>, ScimError> {
         let mut changed = resource.clone();
-        for operation in &self.operations {
+        let (mut operations, mut looked_at) = (self.operations.as_slice(), 0);
+        loop {
+            operations = members::apply(kind, &mut changed, operations)?;
+            let Some((operation, rest)) = operations.split_first() else { break };
+            looked_at += changed.get("members").and_then(Value::as_array).map_or(0, Vec::len);
+            if looked_at > LOOKED_AT_MAX {
+                return Err(ScimError::TooMany("so many operations on so large a group: name members by `value`"));
+            }
             operation.apply(kind, &mut changed)?;
+            operations = rest;
         }
         check(kind, &changed)?;
         Ok(changed)
@@ -119,8 +130,7 @@ impl Operation {
         name: &str,
         value: &Value,
     ) -> Result<(), ScimError> {
-        // Only the server sets these, so they are ignored; clients may send them back (RFC 7644 §3.5.2.1).
-        if ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name)) {
+        if is_of_the_server(name) {
             return Ok(());
         }
         let target = Target::parse(name)?;
@@ -143,6 +153,9 @@ impl Operation {
         }
         let members = value.as_object().ok_or(ScimError::InvalidValue("an extension is an object"))?;
         for (name, value) in members {
+            if is_of_the_server(name) {
+                continue;
+            }
             let attribute = enterprise(name).ok_or(ScimError::InvalidPath("there is no such attribute"))?;
             let path = AttributePath { home: Home::Enterprise, name: name.clone(), part: None };
             let target = Target { path, filter: None, part: None };
@@ -152,6 +165,11 @@ impl Operation {
         }
         Ok(())
     }
+}
+
+/// Whether only the server sets this member. It is ignored, because clients may send it back (RFC 7644 §3.5.2.1).
+fn is_of_the_server(name: &str) -> bool {
+    ["schemas", "id", "meta"].iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

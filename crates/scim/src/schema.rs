@@ -82,6 +82,8 @@ pub enum Type {
 /// What a client may do with an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutability {
+    /// Give it, and not change it afterwards: a part of a value that is added and removed as a whole.
+    Immutable,
     /// Read it: only the server sets it.
     ReadOnly,
     /// Read and change it.
@@ -105,6 +107,8 @@ pub struct Attribute {
     pub mutability: Mutability,
     /// The parts of a complex attribute.
     pub parts: &'static [Attribute],
+    /// What a reference leads to: a kind of resource, or `external`.
+    pub references: &'static [&'static str],
 }
 
 impl Attribute {
@@ -121,7 +125,11 @@ impl Attribute {
             Type::Reference => "reference",
             Type::String => "string",
         };
-        let mutability = if self.mutability == Mutability::ReadOnly { "readOnly" } else { "readWrite" };
+        let mutability = match self.mutability {
+            Mutability::Immutable => "immutable",
+            Mutability::ReadOnly => "readOnly",
+            Mutability::ReadWrite => "readWrite",
+        };
         let unique = matches!(self.name, "userName");
         let mut document = json!({
             "name": self.name,
@@ -131,7 +139,7 @@ impl Attribute {
             "required": self.required,
             "caseExact": self.case_exact,
             "mutability": mutability,
-            "returned": if self.name == "id" { "always" } else { "default" },
+            "returned": "default",
             "uniqueness": if unique { "server" } else { "none" },
         });
         if let Some(members) = document.as_object_mut() {
@@ -140,7 +148,7 @@ impl Attribute {
                 members.insert("subAttributes".to_owned(), json!(parts));
             }
             if self.kind == Type::Reference {
-                members.insert("referenceTypes".to_owned(), json!(["external"]));
+                members.insert("referenceTypes".to_owned(), json!(self.references));
             }
         }
         document
@@ -155,6 +163,7 @@ const PLAIN: Attribute = Attribute {
     required: false,
     mutability: Mutability::ReadWrite,
     parts: &[],
+    references: &[],
 };
 
 const fn text(name: &'static str) -> Attribute {
@@ -163,6 +172,14 @@ const fn text(name: &'static str) -> Attribute {
 
 const fn exact(name: &'static str) -> Attribute {
     Attribute { name, case_exact: true, ..PLAIN }
+}
+
+const fn reference(name: &'static str, references: &'static [&'static str]) -> Attribute {
+    Attribute { name, kind: Type::Reference, case_exact: true, references, ..PLAIN }
+}
+
+const fn read_only(attribute: Attribute) -> Attribute {
+    Attribute { mutability: Mutability::ReadOnly, ..attribute }
 }
 
 const fn boolean(name: &'static str) -> Attribute {
@@ -184,7 +201,7 @@ const META: &[Attribute] = &[
     exact("version"),
 ];
 
-/// The common attributes (RFC 7643 §3.1).
+/// The common attributes (RFC 7643 §3.1). They belong to no schema, so no document has them.
 const COMMON: &[Attribute] = &[
     Attribute { name: "id", case_exact: true, mutability: Mutability::ReadOnly, ..PLAIN },
     exact("externalId"),
@@ -208,7 +225,7 @@ const USER_ATTRIBUTES: &[Attribute] = &[
     ),
     text("displayName"),
     text("nickName"),
-    Attribute { name: "profileUrl", kind: Type::Reference, ..PLAIN },
+    reference("profileUrl", &["external"]),
     text("title"),
     text("userType"),
     text("preferredLanguage"),
@@ -238,7 +255,12 @@ const USER_ATTRIBUTES: &[Attribute] = &[
         kind: Type::Complex,
         several: true,
         mutability: Mutability::ReadOnly,
-        parts: &[exact("value"), exact("$ref"), text("display"), text("type")],
+        parts: &[
+            read_only(exact("value")),
+            read_only(reference("$ref", &["Group"])),
+            read_only(text("display")),
+            read_only(text("type")),
+        ],
         ..PLAIN
     },
     complex("entitlements", true, VALUES),
@@ -248,7 +270,16 @@ const USER_ATTRIBUTES: &[Attribute] = &[
 /// The attributes of groups (RFC 7643 §4.2).
 const GROUP_ATTRIBUTES: &[Attribute] = &[
     Attribute { name: "displayName", required: true, ..PLAIN },
-    complex("members", true, &[exact("value"), exact("$ref"), text("display"), text("type")]),
+    complex(
+        "members",
+        true,
+        &[
+            Attribute { mutability: Mutability::Immutable, ..exact("value") },
+            Attribute { mutability: Mutability::Immutable, ..reference("$ref", &["User"]) },
+            read_only(text("display")),
+            read_only(text("type")),
+        ],
+    ),
 ];
 
 /// The attributes of the enterprise extension (RFC 7643 §4.3).
@@ -258,7 +289,7 @@ const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
     text("organization"),
     text("division"),
     text("department"),
-    complex("manager", false, &[exact("value"), exact("$ref"), text("displayName")]),
+    complex("manager", false, &[exact("value"), reference("$ref", &["User"]), read_only(text("displayName"))]),
 ];
 
 /// Returns the documents at `/Schemas` (RFC 7643 §7).

@@ -79,6 +79,18 @@ impl ScimTokens<'_> {
         Ok(())
     }
 
+    /// Notes that a token changes something in this transaction, and keeps it from being revoked until the transaction has
+    /// ended. Returns `false` if the token is not valid now.
+    pub async fn hold(&mut self, digest: &Digest, now: Timestamp) -> Result<bool, StoreError> {
+        self.tx
+            .execute_one(
+                "UPDATE scim_tokens SET last_used_at = $2
+                 WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+                values![digest, now],
+            )
+            .await
+    }
+
     /// Returns every token, also revoked ones, sorted by provider and label.
     pub async fn list(&mut self) -> Result<Vec<ScimTokenRow>, StoreError> {
         let rows = self.tx.fetch_all("SELECT * FROM scim_tokens ORDER BY provider, label", values![]).await?;

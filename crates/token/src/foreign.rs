@@ -1,10 +1,12 @@
 //! What the tokens of all other issuers have in common: how they are read, with which keys they are verified, and the
 //! form of their claims before any of them is checked.
 
+use jiff::SignedDuration;
 use jsonwebtoken::Algorithm;
 use sekisho_protocol::openid::SigningAlgorithm;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::json;
 use crate::jws::Compact;
@@ -119,6 +121,20 @@ impl<'de> Deserialize<'de> for Audiences {
 /// Reads a claim that is absent or has a value: `null` is neither.
 pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Reads a moment in whole seconds since 1970. It may have a fraction (RFC 7519 §2, `NumericDate`), which is left out: some
+/// providers write `auth_time` as their clock has it.
+pub(crate) fn second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = Number::deserialize(deserializer)?;
+    let whole = |fraction: f64| SignedDuration::try_from_secs_f64(fraction.floor()).ok().map(|since| since.as_secs());
+    let second = number.as_i64().or_else(|| number.as_f64().and_then(whole));
+    second.ok_or_else(|| D::Error::custom("this is no moment"))
+}
+
+/// Reads such a moment that is absent or has a value.
+pub(crate) fn present_second<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    second(deserializer).map(Some)
 }
 
 /// Whether a text can be `sub` (OpenID Connect Core 1.0 §2: at most 255 ASCII characters). Control characters are

@@ -7,7 +7,7 @@ use sekisho_protocol::scope::ScopeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::foreign::{Audiences, Making, believe, claims, is_subject, present};
+use crate::foreign::{Audiences, Making, believe, claims, is_subject, present, present_second, second};
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
@@ -65,10 +65,11 @@ struct Wire {
     iss: String,
     sub: String,
     aud: Audiences,
+    #[serde(deserialize_with = "second")]
     exp: i64,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_second")]
     iat: Option<i64>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_second")]
     nbf: Option<i64>,
     /// Keycloak writes the kind of a token here.
     #[serde(default, deserialize_with = "present")]

@@ -9,7 +9,7 @@ use sekisho_protocol::scope::ScopeSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subject, present};
+use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subject, present, present_second, second};
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
@@ -104,9 +104,11 @@ struct Wire {
     sub: String,
     aud: Audiences,
     client_id: String,
+    #[serde(deserialize_with = "second")]
     exp: i64,
+    #[serde(deserialize_with = "second")]
     iat: i64,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_second")]
     nbf: Option<i64>,
     jti: String,
     #[serde(default, deserialize_with = "present")]

@@ -10,7 +10,7 @@ use sekisho_protocol::secret::AccessToken;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subject, present};
+use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subject, present, present_second, second};
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
@@ -108,9 +108,11 @@ struct Wire {
     #[serde(default)]
     sub: String,
     aud: Audiences,
+    #[serde(deserialize_with = "second")]
     exp: i64,
+    #[serde(deserialize_with = "second")]
     iat: i64,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_second")]
     nbf: Option<i64>,
     #[serde(default, deserialize_with = "present")]
     azp: Option<String>,
@@ -118,7 +120,7 @@ struct Wire {
     nonce: Option<String>,
     #[serde(default, deserialize_with = "present")]
     at_hash: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_second")]
     auth_time: Option<i64>,
     #[serde(default, deserialize_with = "present")]
     acr: Option<String>,

@@ -7,7 +7,7 @@ use sekisho_protocol::openid::SigningAlgorithm;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subject, present};
+use crate::foreign::{Audiences, Making, believe, claims, is_identifier, is_subject, present, second};
 use crate::public_keys::PublicKeys;
 use crate::verify::{Expectation, Times, VerifyError};
 
@@ -81,7 +81,9 @@ impl LogoutTokenError {
 struct Wire {
     iss: String,
     aud: Audiences,
+    #[serde(deserialize_with = "second")]
     exp: i64,
+    #[serde(deserialize_with = "second")]
     iat: i64,
     jti: String,
     #[serde(default, deserialize_with = "present")]

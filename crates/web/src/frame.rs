@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, REFRESH, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -20,7 +20,7 @@ use crate::session::{FormKind, Session, form_token};
 use crate::session_secret::SessionSecret;
 use crate::site::Site;
 use crate::style::style;
-use crate::visit::{self, Browser, Visit};
+use crate::visit::{self, Browser, Source, Visit};
 
 /// What every page shows around its content.
 pub struct Chrome {
@@ -188,9 +188,26 @@ pub struct SignedIn {
     pub known: String,
 }
 
-/// Redirects to a path of ours, and signs the browser in.
+/// A page that leads on by itself, to this path of ours.
+#[derive(Template)]
+#[template(path = "onward.html")]
+struct Onward {
+    chrome: Chrome,
+    to: String,
+}
+
+/// Redirects to a path of ours, and signs the browser in. A browser that comes back from an identity provider would say behind a
+/// door that another site had led it there, and would not be let in; so on plain http a page of ours leads it on.
 pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
-    let mut response = see_other(&visit::path(site, signed_in.session.door(), path));
+    let to = visit::path(site, signed_in.session.door(), path);
+    let mut response = if signed_in.session.door().is_some() && visit.source == Source::Foreign {
+        let refresh = format!("0; url={to}");
+        let mut response = page(visit, site, StatusCode::OK, &Onward { chrome: Chrome::new(site, visit), to }, "");
+        put(response.headers_mut(), REFRESH, &refresh);
+        response
+    } else {
+        see_other(&to)
+    };
     // Deletes the cookie of the old session behind the door that the browser came through.
     let old = visit.door.as_ref().map(|door| site.cookies.clear_session(Some(door)));
     let new = [site.cookies.set_session(&signed_in.session), site.cookies.set_known(&signed_in.known)];

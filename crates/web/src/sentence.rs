@@ -370,6 +370,10 @@ sentences! {
     PasswordTooLong: "That is too long: use at most 256 characters.", "長すぎます。256文字以内にしてください。";
     PasswordTooEasy: "That is too easy to guess. Choose another.", "推測されやすいパスワードです。別のものにしてください。";
 
+    // The page between an identity provider and the pages of the session.
+    OnwardTitle: "You are signed in", "ログインしました";
+    OnwardLink: "Continue", "進む";
+
     // The home page.
     HomeTitle: "Sekisho", "関所 Sekisho";
     AgentsTitle: "Your connected agents", "接続中のエージェント";

@@ -1,7 +1,6 @@
 //! Users of a provider: provisioned, changed, shut out, removed.
 //!
-//! A provisioned user is an ordinary user whose name begins with the provider's name and a slash: no name that the provider makes
-//! up is the name of somebody else, here or at another provider (decision 0094).
+//! A provisioned user is an ordinary user, and is called as one whom a sign-in makes: `PROVIDER:NAME` (`identity/name.rs`).
 
 use sekisho_protocol::audit::{Act, ActKind};
 use sekisho_protocol::caller::Subject;
@@ -14,6 +13,7 @@ use sekisho_store::{LinkedIdentity, ScimUserRow, StoreError, Tx, User};
 use serde_json::{Map, Value};
 
 use super::{ProvisioningClient, ProvisioningError, unique};
+use crate::identity::name::{free_name, name_of};
 use crate::{Performer, user};
 
 /// The longest `userName`, in characters.
@@ -141,11 +141,9 @@ async fn make(
     said: &Said,
 ) -> Result<UserId, ProvisioningError> {
     let id = UserId::generate(by.now, by.entropy);
-    let wanted = local_name(client, &said.user_name);
-    let taken = tx.users().find_by_name(&wanted).await?.is_some();
     let new = User {
         id,
-        name: if taken { local_name(client, &id.to_string()) } else { wanted },
+        name: free_name(tx, &client.provider, &said.user_name, id).await?,
         password: None,
         role: Role::User,
         disabled: !said.active,
@@ -167,7 +165,9 @@ pub async fn change(
 ) -> Result<(), ProvisioningError> {
     let was_active = is_active(&before.said);
     let mut after = after;
-    after.insert("active".to_owned(), Value::Bool(is_active(&after)));
+    // An update that does not say whether somebody is active leaves that as it is: nobody is let in by leaving it out.
+    let active = after.get("active").and_then(Value::as_bool).unwrap_or(was_active);
+    after.insert("active".to_owned(), Value::Bool(active));
     if after == before.said {
         return Ok(());
     }
@@ -282,8 +282,8 @@ async fn rename(
     user_name: &str,
 ) -> Result<(), ProvisioningError> {
     let old = before.said.get("userName").and_then(Value::as_str).unwrap_or_default();
-    let wanted = local_name(client, user_name);
-    if old == user_name || before.user.name != local_name(client, old) {
+    let (was, wanted) = (name_of(&client.provider, old), name_of(&client.provider, user_name));
+    if was == wanted || before.user.name != was {
         return Ok(());
     }
     let holder = tx.users().find_by_name(&wanted).await?;
@@ -291,10 +291,6 @@ async fn rename(
         tx.users().rename(before.user.id, &wanted).await.map_err(|error| unique(error, "userName"))?;
     }
     Ok(())
-}
-
-fn local_name(client: &ProvisioningClient, name: &str) -> String {
-    format!("{}/{name}", client.provider)
 }
 
 /// What a record is about.

@@ -12,7 +12,7 @@ use sekisho_scim::schema;
 use serde_json::{Map, Value};
 
 use super::answer::{CallError, document, refused};
-use super::entry::Call;
+use super::entry::{Call, Known};
 use super::provisioning::Provisioning;
 
 /// `GET /ServiceProviderConfig`.
@@ -44,19 +44,19 @@ pub(super) async fn schema(State(state): State<Arc<Provisioning>>, Path(id): Pat
     one(&call, schema::documents(&state.base_url()), &id)
 }
 
-/// `/Bulk` and `/Me`, of which `ServiceProviderConfig` says that they are not there.
-pub(super) async fn not_supported(call: Call) -> Response {
-    refused(&call.visit, &CallError::NotSupported("this is not supported: see ServiceProviderConfig"))
+/// `/Bulk` and `/Me`, of which `ServiceProviderConfig` says that they are not there, and a search of users and groups at once.
+pub(super) async fn not_supported(client: Known) -> Response {
+    refused(&client.visit, &CallError::NotSupported("this is not supported: see ServiceProviderConfig"))
 }
 
 /// Every other address.
-pub(super) async fn not_there(call: Call) -> Response {
-    refused(&call.visit, &ScimError::NotFound.into())
+pub(super) async fn not_there(client: Known) -> Response {
+    refused(&client.visit, &ScimError::NotFound.into())
 }
 
 /// Another method than an address has.
-pub(super) async fn method_not_allowed(call: Call) -> Response {
-    refused(&call.visit, &CallError::Method)
+pub(super) async fn method_not_allowed(client: Known) -> Response {
+    refused(&client.visit, &CallError::Method)
 }
 
 /// RFC 7644 §4: these lists cannot be filtered, so that nobody takes what is left out for what is not supported.

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method};
 use sekisho_acts::Performer;
 use sekisho_acts::scim::ProvisioningClient;
 use sekisho_protocol::audit::{Act, ActKind, Actor};
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::secret::ScimToken;
 use sekisho_scim::discovery::BODY_BYTES_MAX;
 use sekisho_scim::error::ScimError;
-use sekisho_store::{ScimTokenRow, StoreError};
+use sekisho_store::{ScimTokenRow, StoreError, Tx};
 use sekisho_web::Visit;
 use sekisho_web::parameters::{BODY_TIMEOUT, Parameters};
 use serde_json::Value;
@@ -36,6 +38,7 @@ pub(super) struct Call {
     pub(super) visit: Visit,
     pub(super) client: ProvisioningClient,
     pub(super) parameters: Parameters,
+    token: Digest,
     headers: HeaderMap,
     body: Option<Value>,
     _turn: OwnedSemaphorePermit,
@@ -45,6 +48,17 @@ impl Call {
     /// The one who acts.
     pub(super) fn performer<'p>(&self, provisioning: &'p Provisioning) -> Performer<'p> {
         performer(provisioning, &self.visit, Actor::Provisioner)
+    }
+
+    /// A transaction for a change. The token has to be good still: it may have been taken back while the body arrived (ATK-374).
+    pub(super) async fn begin(&self, provisioning: &Provisioning) -> Result<Tx, CallError> {
+        let mut tx = provisioning.site.store.begin().await?;
+        if tx.scim_tokens().hold(&self.token, self.visit.now).await? {
+            return Ok(tx);
+        }
+        drop(tx);
+        note_refusal(provisioning, &self.visit, Actor::Anonymous, &CallError::Unauthorized).await;
+        Err(CallError::Unauthorized)
     }
 
     /// The body.
@@ -77,29 +91,53 @@ fn performer<'p>(provisioning: &'p Provisioning, visit: &Visit, actor: Actor) ->
     Performer { actor, node: site.node, request: visit.request, now: visit.now, entropy: &*site.entropy }
 }
 
+/// A provisioning client where there is nothing to do, so that no body of it is read: another method than an address has, or an
+/// address at which there is nothing.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) visit: Visit,
+}
+
+impl FromRequestParts<Arc<Provisioning>> for Known {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Provisioning>) -> Result<Self, Response> {
+        let (visit, _) = arrive(state, parts).await?;
+        Ok(Self { visit })
+    }
+}
+
+/// Who sends a request.
+async fn arrive(state: &Provisioning, parts: &Parts) -> Result<(Visit, ScimTokenRow), Response> {
+    let visit = Visit::read(parts, &state.site);
+    match authenticate(state, &visit, &parts.headers).await {
+        Ok(row) => {
+            visit.recognition.recognize();
+            Ok((visit, row))
+        }
+        Err(error) => {
+            if matches!(error, CallError::Unauthorized) {
+                note_refusal(state, &visit, Actor::Anonymous, &error).await;
+            }
+            Err(refused(&visit, &error))
+        }
+    }
+}
+
 impl FromRequest<Arc<Provisioning>> for Call {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &Arc<Provisioning>) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
-        let visit = Visit::read(&parts, &state.site);
-        let row = match authenticate(state, &visit, &parts.headers).await {
-            Ok(row) => row,
-            Err(error) => {
-                if matches!(error, CallError::Unauthorized) {
-                    note_refusal(state, &visit, Actor::Anonymous, &error).await;
-                }
-                return Err(refused(&visit, &error));
-            }
-        };
-        visit.recognition.recognize();
+        let (visit, row) = arrive(state, &parts).await?;
         let taken = take(state, &parts.method, &parts.headers, body).await;
         let (turn, body) = taken.map_err(|error| refused(&visit, &error))?;
         let parameters = read_query(parts.uri.query().unwrap_or_default());
         let parameters = parameters.map_err(|error| refused(&visit, &error.into()))?;
         let rule = state.rules.get(&row.provider).cloned();
+        let (token, headers) = (row.digest, parts.headers);
         let client = ProvisioningClient { provider: row.provider, label: row.label, rule };
-        Ok(Self { visit, client, parameters, headers: parts.headers, body, _turn: turn })
+        Ok(Self { visit, client, parameters, token, headers, body, _turn: turn })
     }
 }
 

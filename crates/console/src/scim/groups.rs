@@ -26,7 +26,22 @@ const KIND: Kind = Kind::Group;
 
 /// `GET /Groups`.
 pub(super) async fn list(State(state): State<Arc<Provisioning>>, call: Call) -> Response {
-    match listed(&state, &call).await {
+    let asked = Query::read(&call.parameters);
+    answered(&state, &call, asked).await
+}
+
+/// `POST /Groups/.search`: the same with what is asked for in the body, where no log of addresses shows it.
+pub(super) async fn search(State(state): State<Arc<Provisioning>>, call: Call) -> Response {
+    let asked = call.body().map_err(CallError::from).and_then(Query::search);
+    answered(&state, &call, asked).await
+}
+
+async fn answered(state: &Provisioning, call: &Call, asked: Result<Query, CallError>) -> Response {
+    let done = match asked {
+        Ok(query) => listed(state, call, &query).await,
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(body) => document(StatusCode::OK, &body),
         Err(error) => answer::refused(&call.visit, &error),
     }
@@ -94,7 +109,7 @@ async fn found(state: &Provisioning, call: &Call, id: &str) -> Result<Provisione
 
 async fn created(state: &Provisioning, call: &Call) -> Result<ProvisionedGroup, CallError> {
     let wanted = resource::read(KIND, call.body()?)?;
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let id = group::create(&mut tx, &call.performer(state), &call.client, &wanted).await?;
     let group = find(&mut tx, call, &id.to_string()).await?;
     tx.commit().await?;
@@ -109,7 +124,7 @@ async fn changed(
     change: impl FnOnce(&Map<String, Value>, &Value) -> Result<Map<String, Value>, ScimError>,
 ) -> Result<ProvisionedGroup, CallError> {
     let body = call.body()?;
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let before = find(&mut tx, call, id).await?;
     may_change(call.if_match().as_deref(), before.row.version)?;
     let after = change(&before.said(), body)?;
@@ -120,15 +135,14 @@ async fn changed(
 }
 
 async fn removed(state: &Provisioning, call: &Call, id: &str) -> Result<(), CallError> {
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let before = find(&mut tx, call, id).await?;
     may_change(call.if_match().as_deref(), before.row.version)?;
     group::remove(&mut tx, &call.performer(state), &call.client, &before).await?;
     Ok(tx.commit().await?)
 }
 
-async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
-    let query = Query::read(&call.parameters)?;
+async fn listed(state: &Provisioning, call: &Call, query: &Query) -> Result<Value, CallError> {
     let with_members = query.asks_for("members") || query.projection.wants(KIND, "members");
     let mut tx = state.site.store.read().await?;
     let (mut found, mut after) = (Found::new(query.page), None);
@@ -138,7 +152,7 @@ async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
         after = Some(last.id);
         for row in rows {
             let members = if with_members { tx.scim_groups().members(row.id).await? } else { BTreeSet::new() };
-            found.look(KIND, &query, &shown::group(&state.base_url(), &ProvisionedGroup { row, members }))?;
+            found.look(KIND, query, &shown::group(&state.base_url(), &ProvisionedGroup { row, members }))?;
         }
     }
 }

@@ -16,6 +16,10 @@ pub(super) const LOOKED_AT_MAX: usize = 100_000;
 /// How many rows are read at a time.
 pub(super) const ROWS_AT_ONCE: i64 = 500;
 
+/// The schema of a search.
+const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+const OF_ANOTHER_TYPE: ScimError = ScimError::InvalidSyntax("a member of the search has another type");
+
 /// What is asked of a list.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -34,14 +38,40 @@ pub(super) enum Exact {
 }
 
 impl Query {
+    /// What the URL asks for (RFC 7644 §3.4.2).
     pub(super) fn read(parameters: &Parameters) -> Result<Self, CallError> {
-        if parameters.one("sortBy").is_some() {
+        Self::of(|name| Ok(parameters.one(name).map(str::to_owned)))
+    }
+
+    /// What the body of a search asks for (RFC 7644 §3.4.3).
+    pub(super) fn search(body: &Value) -> Result<Self, CallError> {
+        let object = body.as_object().ok_or(ScimError::InvalidSyntax("an object is needed"))?;
+        let schemas = object.get("schemas").and_then(Value::as_array);
+        if !schemas.is_some_and(|all| all.iter().any(|one| one == SEARCH)) {
+            return Err(ScimError::InvalidSyntax("`schemas` does not name the schema of a search").into());
+        }
+        Self::of(|name| match object.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            Some(Value::Array(names)) => {
+                let names: Option<Vec<&str>> = names.iter().map(Value::as_str).collect();
+                names.map(|names| Some(names.join(","))).ok_or(OF_ANOTHER_TYPE)
+            }
+            Some(Value::Bool(_) | Value::Object(_)) => Err(OF_ANOTHER_TYPE),
+        })
+    }
+
+    fn of(given: impl Fn(&str) -> Result<Option<String>, ScimError>) -> Result<Self, CallError> {
+        if given("sortBy")?.is_some() {
             return Err(CallError::NotSupported("lists are not sorted: leave out `sortBy`, see ServiceProviderConfig"));
         }
+        let (start, count) = (given("startIndex")?, given("count")?);
+        let (attributes, excluded) = (given("attributes")?, given("excludedAttributes")?);
         Ok(Self {
-            filter: parameters.one("filter").map(Filter::parse).transpose()?,
-            page: Page::parse(parameters.one("startIndex"), parameters.one("count"))?,
-            projection: projection(parameters)?,
+            filter: given("filter")?.as_deref().map(Filter::parse).transpose()?,
+            page: Page::parse(start.as_deref(), count.as_deref())?,
+            projection: Projection::parse(attributes.as_deref(), excluded.as_deref())?,
         })
     }
 

@@ -56,7 +56,7 @@ pub(super) fn group(base_url: &str, group: &ProvisionedGroup) -> Map<String, Val
         let members = group.members.iter().map(|user| {
             let id = user.to_string();
             let place = place(base_url, Kind::User, &id, 0);
-            json!({ "value": id, "$ref": place.location, "type": "User" })
+            json!({ "value": id, "$ref": place.location })
         });
         shown.insert("members".to_owned(), members.collect());
     }

@@ -26,7 +26,22 @@ const KIND: Kind = Kind::User;
 
 /// `GET /Users`.
 pub(super) async fn list(State(state): State<Arc<Provisioning>>, call: Call) -> Response {
-    match listed(&state, &call).await {
+    let asked = Query::read(&call.parameters);
+    answered(&state, &call, asked).await
+}
+
+/// `POST /Users/.search`: the same with what is asked for in the body, where no log of addresses shows it.
+pub(super) async fn search(State(state): State<Arc<Provisioning>>, call: Call) -> Response {
+    let asked = call.body().map_err(CallError::from).and_then(Query::search);
+    answered(&state, &call, asked).await
+}
+
+async fn answered(state: &Provisioning, call: &Call, asked: Result<Query, CallError>) -> Response {
+    let done = match asked {
+        Ok(query) => listed(state, call, &query).await,
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(body) => document(StatusCode::OK, &body),
         Err(error) => answer::refused(&call.visit, &error),
     }
@@ -114,7 +129,7 @@ async fn found(state: &Provisioning, call: &Call, id: &str) -> Result<Provisione
 
 async fn created(state: &Provisioning, call: &Call) -> Result<ProvisionedUser, CallError> {
     let wanted = resource::read(KIND, call.body()?)?;
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let id = user::create(&mut tx, &call.performer(state), &call.client, wanted).await?;
     let user = find(&mut tx, call, &id.to_string()).await?;
     tx.commit().await?;
@@ -129,7 +144,7 @@ async fn changed(
     change: impl FnOnce(&Map<String, Value>, &Value) -> Result<Map<String, Value>, ScimError>,
 ) -> Result<ProvisionedUser, CallError> {
     let body = call.body()?;
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let before = find(&mut tx, call, id).await?;
     may_change(call.if_match().as_deref(), before.row.version)?;
     let after = change(&before.said, body)?;
@@ -140,19 +155,18 @@ async fn changed(
 }
 
 async fn removed(state: &Provisioning, call: &Call, id: &str) -> Result<(), CallError> {
-    let mut tx = state.site.store.begin().await?;
+    let mut tx = call.begin(state).await?;
     let before = find(&mut tx, call, id).await?;
     may_change(call.if_match().as_deref(), before.row.version)?;
     user::remove(&mut tx, &call.performer(state), &call.client, &before).await?;
     Ok(tx.commit().await?)
 }
 
-async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
-    let query = Query::read(&call.parameters)?;
+async fn listed(state: &Provisioning, call: &Call, query: &Query) -> Result<Value, CallError> {
     let provider = call.client.provider.as_str();
     let mut tx = state.site.store.read().await?;
     if query.filter.is_none() {
-        return all(state, call, &mut tx, &query).await;
+        return all(state, call, &mut tx, query).await;
     }
     let mut found = Found::new(query.page);
     if let Some(exact) = query.exact() {
@@ -165,8 +179,8 @@ async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
             Exact::UserName(folded) => tx.scim_users().find_name(provider, &folded).await?,
         };
         if let Some(row) = row {
-            let shown = shown_row(state, call, &mut tx, &query, row).await?;
-            found.look(KIND, &query, &shown)?;
+            let shown = shown_row(state, call, &mut tx, query, row).await?;
+            found.look(KIND, query, &shown)?;
         }
         return Ok(found.response());
     }
@@ -176,8 +190,8 @@ async fn listed(state: &Provisioning, call: &Call) -> Result<Value, CallError> {
         let Some(last) = rows.last() else { return Ok(found.response()) };
         after = Some(last.user);
         for row in rows {
-            let shown = shown_row(state, call, &mut tx, &query, row).await?;
-            found.look(KIND, &query, &shown)?;
+            let shown = shown_row(state, call, &mut tx, query, row).await?;
+            found.look(KIND, query, &shown)?;
         }
     }
 }

@@ -33,7 +33,7 @@ async fn the_requests_of_entra_id_are_answered() {
     assert_eq!((&made.body["meta"]["location"], &made.body["meta"]["version"]), (&json!(place), &json!("W/\"1\"")));
     assert_eq!(made.body["schemas"], json!([USER, ENTERPRISE]));
     let local = company.user(&id).await.unwrap();
-    assert_eq!((local.name.as_str(), local.role, local.password), ("corp/ada@example.com", Role::User, None));
+    assert_eq!((local.name.as_str(), local.role, local.password), ("corp:ada@example.com", Role::User, None));
     for filter in
         ["userName eq \"ADA@example.com\"", "externalId eq \"object-ada\"", "emails[type eq \"work\"].value co \"ada\""]
     {
@@ -238,7 +238,7 @@ async fn a_provider_reaches_its_own_people_only() {
     // The same name at another provider is another user.
     let other = company.provisioned("ada").await;
     assert_ne!(other, ada);
-    assert_eq!(company.user(&other).await.unwrap().name, "other/ada@example.com");
+    assert_eq!(company.user(&other).await.unwrap().name, "other:ada@example.com");
 }
 
 /// ATK-322: a person is the same by the provider's own identifier, and never by an e-mail address or a name.
@@ -287,7 +287,7 @@ async fn a_provisioned_person_is_known_by_the_providers_identifier_alone() {
     // A user whom the provider renames stays the same user, under the new name.
     let renamed = patch(&json!([{ "op": "replace", "path": "userName", "value": "byron@example.com" }]));
     assert_eq!(company.call(Method::PATCH, &path, &renamed).await.status, StatusCode::OK);
-    assert_eq!(company.user(&ada).await.unwrap().name, "corp/byron@example.com");
+    assert_eq!(company.user(&ada).await.unwrap().name, "corp:byron@example.com");
     let found = company
         .site
         .store

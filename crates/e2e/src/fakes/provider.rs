@@ -200,6 +200,11 @@ impl Provider {
         self.state.key().token(typ, claims)
     }
 
+    /// Returns its time, in seconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.state.now()
+    }
+
     /// Signs a logout token for this client (OpenID Connect Back-Channel Logout 1.0 §2.4).
     pub fn logout_token(&self, client: &str, subject: &str, sid: Option<&str>) -> String {
         let now = self.state.now();

@@ -26,6 +26,42 @@ pub struct Serving {
     process: Process,
 }
 
+/// A program that answers each line of its standard input with one line, until it is dropped.
+#[derive(Debug)]
+pub struct Conversation {
+    process: Process,
+    /// How many lines it has written that were read.
+    read: usize,
+}
+
+impl Conversation {
+    /// Starts `NAME.mjs`, and waits for its first line, which says that it is ready.
+    pub async fn start<S: AsRef<str>>(name: &str, arguments: &[S]) -> Self {
+        let mut conversation = Self { process: start(name, arguments), read: 0 };
+        conversation.line().await;
+        conversation
+    }
+
+    /// Sends a line and returns the answer. The test fails if the answer says that something went wrong.
+    pub async fn ask(&mut self, wish: &Value) -> Value {
+        self.process.write(&format!("{wish}\n"));
+        self.line().await
+    }
+
+    async fn line(&mut self) -> Value {
+        let at = self.read;
+        let found = self
+            .process
+            .stdout()
+            .find(|text| text.split_inclusive('\n').nth(at).filter(|line| line.ends_with('\n')).and_then(last_line))
+            .await;
+        self.read += 1;
+        let answer = found.unwrap_or_default();
+        assert_eq!(answer["ok"], true, "{answer:#}\n{}", self.process.stderr().now());
+        answer
+    }
+}
+
 impl Outcome {
     /// Returns the outcome. The test fails if the program did not succeed.
     #[must_use]
@@ -105,6 +141,13 @@ pub async fn serve_python(program: &str, arguments: &[&str]) -> Serving {
     let mut command = Command::new(python.join(".venv/bin/python"));
     command.arg(python.join(program)).args(arguments);
     serving(Process::start(&mut command), program).await
+}
+
+/// Returns a program of the identity software in `.venv-company`: `scim2` or `canaille`.
+pub fn company_program(name: &str) -> Command {
+    let program = root().join("crates/e2e/python/.venv-company/bin").join(name);
+    assert!(program.exists(), "{} is not there: run `scripts/install` first", program.display());
+    Command::new(program)
 }
 
 /// Returns program and arguments of the reference server over standard input and output.

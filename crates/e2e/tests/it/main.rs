@@ -11,6 +11,8 @@ mod clients;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod company;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod connect;

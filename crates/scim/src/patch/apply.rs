@@ -100,30 +100,31 @@ fn several(home: &mut Map<String, Value>, change: &Change<'_>) -> Result<(), Sci
         // Entra ID removes members by naming them as the value.
         (Action::Remove, Some(value)) => {
             let gone = list(typed(attribute, value)?);
-            let keys: HashSet<String> = gone.iter().map(key).collect();
-            own.retain(|item| !keys.contains(&key(item)));
+            let keys: HashSet<String> = gone.iter().map(|item| key(attribute, item)).collect();
+            own.retain(|item| !keys.contains(&key(attribute, item)));
         }
-        (Action::Replace, Some(value)) => own = distinct(Vec::new(), list(typed(attribute, value)?)),
-        (Action::Add, Some(value)) => own = distinct(own, list(typed(attribute, value)?)),
+        (Action::Replace, Some(value)) => own = distinct(attribute, Vec::new(), list(typed(attribute, value)?)),
+        (Action::Add, Some(value)) => own = distinct(attribute, own, list(typed(attribute, value)?)),
     }
     keep(home, attribute, own)
 }
 
 /// Returns the values of `own` and then of `more`, each once: parts of a repeated value are added to the first one. If
 /// one of `more` is primary, the others no longer are.
-fn distinct(mut own: Vec<Value>, more: Vec<Value>) -> Vec<Value> {
+fn distinct(attribute: &Attribute, mut own: Vec<Value>, more: Vec<Value>) -> Vec<Value> {
     let is_primary = |value: &Value| value.get("primary") == Some(&Value::Bool(true));
     if more.iter().any(is_primary) {
         own.iter_mut().for_each(no_longer_primary);
     }
-    let mut places: HashMap<String, usize> = own.iter().enumerate().map(|(at, value)| (key(value), at)).collect();
+    let mut places: HashMap<String, usize> =
+        own.iter().enumerate().map(|(at, value)| (key(attribute, value), at)).collect();
     for value in more {
-        let there = places.get(&key(&value)).and_then(|at| own.get_mut(*at));
+        let there = places.get(&key(attribute, &value)).and_then(|at| own.get_mut(*at));
         match (there, value) {
             (Some(Value::Object(own)), Value::Object(parts)) => own.extend(parts),
             (Some(_), _) => {}
             (None, value) => {
-                places.insert(key(&value), own.len());
+                places.insert(key(attribute, &value), own.len());
                 own.push(value);
             }
         }
@@ -137,9 +138,11 @@ fn no_longer_primary(value: &mut Value) {
     }
 }
 
-/// Returns the key by which two values are the same: `value` and `type`, or all parts if there is no `value`.
-fn key(value: &Value) -> String {
+/// Returns the key by which two values are the same: `value` and `type`, or all parts if there is no `value`. A member is the same
+/// by its `value` alone: clients name one with and without the `type` that they were shown.
+pub(super) fn key(attribute: &Attribute, value: &Value) -> String {
     match value.get("value") {
+        Some(own) if attribute.name == "members" => own.to_string(),
         Some(own) => Value::from(vec![own.clone(), value.get("type").cloned().unwrap_or_default()]).to_string(),
         None => match value.as_object() {
             // Sorted, so that the order of parts does not matter.
@@ -149,7 +152,8 @@ fn key(value: &Value) -> String {
     }
 }
 
-fn list(value: Value) -> Vec<Value> {
+/// Returns the values of a list, or the one value.
+pub(super) fn list(value: Value) -> Vec<Value> {
     match value {
         Value::Array(items) => items,
         Value::Null => Vec::new(),

@@ -274,3 +274,34 @@ proptest! {
         }
     }
 }
+
+/// Members are changed one after another, each by its `value` alone, with and without the `type` that was shown.
+#[test]
+fn members_are_changed_one_after_another() {
+    let operations = json!([
+        { "op": "Add", "path": "members", "value": [{ "value": "u3", "type": "User" }, { "value": "u1", "display": "x" }] },
+        { "op": "remove", "path": "members[value eq \"u2\"]" },
+        { "op": "Remove", "path": "members", "value": [{ "value": "u3" }, { "value": "nobody" }] },
+        { "op": "add", "path": "MEMBERS", "value": "u4" },
+        { "op": "replace", "path": "displayName", "value": "builders" },
+        { "op": "remove", "path": "members[value eq \"U4\"]" },
+        { "op": "add", "path": "members", "value": { "value": "u2" } },
+        { "op": "remove", "path": "members", "value": [{ "value": "u1", "type": "User", "$ref": "x" }] },
+    ]);
+    let expected = json!({ "displayName": "builders", "members": [{ "value": "u4" }, { "value": "u2" }] });
+    assert_eq!(patched(Kind::Group, &group(), operations), Ok(expected));
+    let none = json!([{ "op": "remove", "path": "members", "value": [{ "value": "u1" }, { "value": "u2" }] }]);
+    assert_eq!(patched(Kind::Group, &group(), none), Ok(json!({ "displayName": "engineers" })));
+    assert_eq!(word(Kind::Group, &group(), json!([{ "op": "add", "path": "members", "value": [7] }])), "invalidValue");
+}
+
+/// ATK-375: operations that look at all members are counted, and too many of them are refused.
+#[test]
+fn operations_on_very_many_members_have_a_bound() {
+    let members: Vec<Value> = (0..MEMBERS_MAX).map(|n| json!({ "value": format!("u{n}") })).collect();
+    let group = object(json!({ "displayName": "all", "members": members }));
+    let add = |n: usize| json!({ "op": "add", "value": { "members": [{ "value": format!("u{n}") }] } });
+    let operations = |count: usize| Value::from((0..count).map(add).collect::<Vec<_>>());
+    assert!(patched(Kind::Group, &group, operations(3)).is_ok());
+    assert_eq!(word(Kind::Group, &group, operations(101)), "tooMany");
+}

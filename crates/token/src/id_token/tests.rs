@@ -163,6 +163,11 @@ fn the_kind_and_the_time_of_the_authentication_are_held_to() {
     assert_eq!(aged(&good(), 60), Ok(()));
     assert_eq!(aged(&with(good(), "auth_time", &json!(NOW - 120)), 60), Ok(()));
     assert_eq!(aged(&with(good(), "auth_time", &json!(NOW - 121)), 60), Err(IdTokenError::AuthenticationTime));
+    // RFC 7519 §2: a moment may have a fraction, and some providers write one.
+    assert_eq!(aged(&with(good(), "auth_time", &json!(NOW as f64 - 119.25)), 60), Ok(()));
+    let late = with(good(), "auth_time", &json!(NOW as f64 - 120.25));
+    assert_eq!(aged(&late, 60), Err(IdTokenError::AuthenticationTime));
+    assert_eq!(aged(&with(good(), "auth_time", &json!(1e300)), 60), Err(VerifyError::Claims.into()));
     assert_eq!(aged(&with(good(), "auth_time", &Value::Null), 3600), Err(IdTokenError::AuthenticationTime));
     assert_eq!(changed("auth_time", json!(NOW + 61)), Err(IdTokenError::AuthenticationTime));
     let required = ["phr".to_owned(), "mfa".to_owned()];

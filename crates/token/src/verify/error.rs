@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum VerifyError {
     /// `alg` is not the algorithm of the key (RFC 8725 §3.1).
-    #[error("the token's algorithm is not the one of its key")]
+    #[error("the token is signed with another algorithm than the expected one, or than that of its key")]
     Algorithm,
     /// `aud` names somebody else.
     #[error("the token is for another audience")]

@@ -66,10 +66,15 @@ impl Key {
 
     /// Signs a token of this type with these claims.
     pub fn token(&self, typ: Option<&str>, claims: &Value) -> String {
+        self.token_with(&typ.map_or_else(|| json!({}), |typ| json!({ "typ": typ })), claims)
+    }
+
+    /// Signs a token with these members in its header, beside `alg` and `kid`.
+    pub fn token_with(&self, members: &Value, claims: &Value) -> String {
         let alg = if matches!(self.pair, Pair::Es256(_)) { "ES256" } else { "RS256" };
         let mut header = json!({ "alg": alg, "kid": self.id });
-        if let Some(typ) = typ {
-            header["typ"] = json!(typ);
+        for (name, value) in members.as_object().into_iter().flatten() {
+            header[name.as_str()] = value.clone();
         }
         let signed = format!("{}.{}", part(&header), part(claims));
         let random = SystemRandom::new();

@@ -22,27 +22,27 @@ const ROUNDS_VARIABLE: &str = "SEKISHO_TEST_LEAVERS";
 const PROMISE: Duration = Duration::from_secs(1);
 
 /// A provisioning client of the provider `corp`.
-struct Client {
-    base: String,
-    token: String,
+pub(super) struct Client {
+    pub(super) base: String,
+    pub(super) token: String,
     caller: Caller,
 }
 
 impl Client {
-    async fn of(checkpoint: &Checkpoint) -> Self {
+    pub(super) async fn of(checkpoint: &Checkpoint) -> Self {
         let said = checkpoint.ask(&["scim", "token", "add", "entra", "--provider", "corp"]).await;
         let token = said[0]["token"].as_str().unwrap().to_owned();
         Self { base: format!("{}/scim/v2", checkpoint.base_url()), token, caller: Caller::new() }
     }
 
-    async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
+    pub(super) async fn send(&self, method: Method, path: &str, body: &Value) -> Answer {
         let call = self.caller.request(method, &format!("{}{path}", self.base)).bearer(&self.token);
         let call = call.header("content-type", "application/scim+json");
         call.body(if body.is_null() { String::new() } else { body.to_string() }).send().await
     }
 
     /// Provisions somebody; the identifier.
-    async fn provision(&self, name: &str) -> String {
+    pub(super) async fn provision(&self, name: &str) -> String {
         let user =
             json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": name, "active": true });
         let answer = self.send(Method::POST, "/Users", &user).await;
@@ -51,7 +51,7 @@ impl Client {
     }
 
     /// In the form of Entra ID.
-    async fn set_active(&self, id: &str, active: bool) {
+    pub(super) async fn set_active(&self, id: &str, active: bool) {
         let value = if active { "True" } else { "False" };
         let change = patch(&json!([{ "op": "Replace", "path": "active", "value": value }]));
         let answer = self.send(Method::PATCH, &format!("/Users/{id}"), &change).await;
@@ -59,22 +59,22 @@ impl Client {
     }
 }
 
-fn body(answer: &Answer) -> Value {
+pub(super) fn body(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-fn patch(operations: &Value) -> Value {
+pub(super) fn patch(operations: &Value) -> Value {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
 }
 
 /// Gives a provisioned user a password, since no provider is there to sign in at.
-async fn with_password(checkpoint: &Checkpoint, name: &str) {
+pub(super) async fn with_password(checkpoint: &Checkpoint, name: &str) {
     let said = checkpoint.ask(&["user", "link", name]).await;
     let link = format!("{}/setup/{}", checkpoint.base_url(), said[0]["token"].as_str().unwrap());
     Person::new(name, PASSWORD).set_up(&link).await;
 }
 
-async fn subscribed(field: &Field, granted: &Granted) -> Connection {
+pub(super) async fn subscribed(field: &Field, granted: &Granted) -> Connection {
     let body = message("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
     let ask = headers(UP, &granted.access, "subscriptions/listen").json(&body);
     let mut connection = Connection::open(field.address).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_leavers_stream_ends_within_a_second() {
     let field = Field::start().await;
     let client = Client::of(&field.checkpoint).await;
     let id = client.provision("leaver@example.com").await;
-    let name = "corp/leaver@example.com";
+    let name = "corp:leaver@example.com";
     with_password(&field.checkpoint, name).await;
     let other = field.granted(OWNER, "mcp:read").await;
     let mut untouched = subscribed(&field, &other).await;
@@ -178,7 +178,7 @@ async fn a_provisioned_group_is_worth_what_the_rules_say_at_once() {
     let checkpoint = setup.start().await;
     let client = Client::of(&checkpoint).await;
     let id = client.provision("ada@example.com").await;
-    with_password(&checkpoint, "corp/ada@example.com").await;
+    with_password(&checkpoint, "corp:ada@example.com").await;
     let group = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Engineers",
         "members": [{ "value": id }] });
     let group = client.send(Method::POST, "/Groups", &group).await;
@@ -189,7 +189,7 @@ async fn a_provisioned_group_is_worth_what_the_rules_say_at_once() {
     let resource = format!("{base_url}{UP}");
     let oauth =
         sekisho_e2e::fakes::oauth::Client::register(base_url, "Client", sekisho_e2e::fakes::oauth::REDIRECT).await;
-    let granted = oauth.be_granted(&resource, "mcp:read", "corp/ada@example.com", PASSWORD).await;
+    let granted = oauth.be_granted(&resource, "mcp:read", "corp:ada@example.com", PASSWORD).await;
     let allowed = async || {
         let reply =
             sekisho_e2e::fakes::wire::ask(([127, 0, 0, 1], port).into(), &tool(UP, &granted.access, "look")).await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use sekisho_e2e::fakes::call::tool;
 use sekisho_e2e::fakes::wire::{Ask, ask};
+use sekisho_protocol::secret::ScimToken;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ fn kinds() -> Vec<(&'static str, Ask)> {
         ("authorization_refused", Ask::get("/oauth/authorize?client_id=nobody&response_type=code")),
         ("token_missing", Ask::post(UP).header("accept", "application/json, text/event-stream").body(b"{}")),
         ("server_unknown", Ask::post("/mcp/nowhere").body(b"{}")),
+        // A token of the right form, which has to be looked for.
+        ("provisioning_refused", Ask::get("/scim/v2/Users").bearer(ScimToken::from_key([7; 32]).expose())),
     ]
 }
 
@@ -40,7 +43,7 @@ async fn flood(address: SocketAddr, request: &Ask, count: usize) -> usize {
     statuses.into_iter().filter(|status| (400..500).contains(status)).count()
 }
 
-/// ATK-170, ATK-171, ATK-172: a flood of requests without any authority. A few are recorded singly and the rest as
+/// ATK-170, ATK-171, ATK-172, ATK-370: a flood of requests without any authority. A few are recorded singly and the rest as
 /// sums, so that every refusal is counted and the disk does not fill; honest work continues meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_strangers_send_is_counted_and_not_written_one_by_one() {
