@@ -109,6 +109,7 @@ pub async fn unlink(
     }
     tx.user_groups().replace(user, provider.as_str(), &BTreeSet::new()).await?;
     tx.browser_sessions().delete_of_user(user, by.now).await?;
+    tx.grants().revoke_of_identity(user, &identity.subject, "its user's account at the provider was unlinked", by.now).await?;
     Ok(by.record(tx, about(by, ActKind::IdentityUnlinked, user, format!("from `{provider}`"))).await?)
 }
 
@@ -143,7 +144,7 @@ pub async fn log_out(tx: &mut Tx, by: &Performer<'_>, wish: LogOut<'_>) -> Resul
 }
 
 /// A user for an identity that is not known.
-async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<UserId, ActError> {
+pub(crate) async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<UserId, ActError> {
     let id = UserId::generate(by.now, by.entropy);
     let name = free_name(tx, presented, id).await?;
     let user = User { id, name, password: None, role: Role::User, disabled: false, created_at: by.now, epoch: 0 };

@@ -3,13 +3,15 @@
 
 use http::HeaderValue;
 use sekisho_protocol::challenge::{Challenge, ChallengeError};
+use sekisho_protocol::caller::IssuedBy;
 use sekisho_protocol::scope::{Scope, ScopeSet};
-use sekisho_protocol::server::ServerCard;
 
 use crate::authenticate::AuthenticateError;
 use crate::authorize::Denied;
+use crate::external::ExternalFault;
 use crate::fault::Fault;
 use crate::metadata;
+use crate::route::Route;
 
 /// Returns the registered error code for a bad token; none if no token was shown (RS-16).
 pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
@@ -17,6 +19,10 @@ pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
         AuthenticateError::Missing | AuthenticateError::Unavailable(_) => None,
         AuthenticateError::Malformed => Some(ChallengeError::InvalidRequest),
         AuthenticateError::Ended | AuthenticateError::Token(_) => Some(ChallengeError::InvalidToken),
+        AuthenticateError::External(error) => match error.fault() {
+            ExternalFault::Refused => Some(ChallengeError::InvalidToken),
+            ExternalFault::Ended(_) | ExternalFault::ShutOut | ExternalFault::Unavailable => None,
+        },
     }
 }
 
@@ -29,22 +35,47 @@ pub(crate) fn description_of(error: &AuthenticateError) -> &'static str {
         AuthenticateError::Malformed => "send one Authorization header with one bearer token",
         AuthenticateError::Missing => "an access token is needed",
         AuthenticateError::Unavailable(_) => "the token cannot be checked at the moment",
+        AuthenticateError::External(error) => match error.fault() {
+            ExternalFault::Ended(_) => "the user has ended the access of this client here",
+            ExternalFault::Refused => "the access token is expired, revoked, or not for this server",
+            ExternalFault::ShutOut => "the user is shut out here",
+            ExternalFault::Unavailable => {
+                "the authorization server of this server cannot be asked about the token at the moment; try again"
+            }
+        },
+    }
+}
+
+/// Returns our scopes in the words of the issuer that a client asks first: the external one, if there is one. `None`: no
+/// scope of that issuer gives one of them.
+pub(crate) fn spoken(route: &Route, scopes: &ScopeSet) -> Option<ScopeSet> {
+    route.external.as_ref().map_or_else(|| Some(scopes.clone()), |external| external.scopes().theirs(scopes))
+}
+
+/// Returns our scopes in the words of the issuer whose token a caller has. `None`: that issuer has no token that permits
+/// them.
+pub(crate) fn spoken_to(route: &Route, issued_by: Option<&IssuedBy>, scopes: &ScopeSet) -> Option<ScopeSet> {
+    match issued_by {
+        Some(IssuedBy::Checkpoint) => Some(scopes.clone()),
+        Some(IssuedBy::External(_)) | None => spoken(route, scopes),
     }
 }
 
 /// Returns the challenge of a response, if a token, or another token, would help.
-pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option<HeaderValue> {
+pub(crate) fn header(route: &Route, base_url: &str, fault: &Fault) -> Option<HeaderValue> {
+    let card = &route.card;
     let challenge = match fault {
         Fault::Authenticate(AuthenticateError::Unavailable(_)) => return None,
+        Fault::Authenticate(AuthenticateError::External(error)) if error.fault() != ExternalFault::Refused => return None,
         Fault::Authenticate(error) => Challenge {
             error: error_of(error),
             description: error_of(error).map(|_| description_of(error)),
             resource_metadata: metadata::url(base_url, &card.name),
-            scope: challenged(&card.scopes_default),
+            scope: challenged(&spoken(route, &card.scopes_default).unwrap_or_default()),
         },
         Fault::Denied { denied, .. } => {
-            let (needed, granted) = match &**denied {
-                Denied::StepUp { step_up, granted, .. } => (&step_up.scopes, granted),
+            let (needed, granted, issued_by) = match &**denied {
+                Denied::StepUp { step_up, granted, issued_by, .. } => (&step_up.scopes, granted, issued_by),
                 Denied::Approval { .. }
                 | Denied::ApprovalAnonymous(_)
                 | Denied::Declined(_)
@@ -58,7 +89,7 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
                 resource_metadata: metadata::url(base_url, &card.name),
                 // Names the scopes that were granted already, too (RS-22). A client that asks for just the scopes in
                 // the challenge, as those on the TypeScript SDK 1.x do, would lose the others.
-                scope: challenged(&needed.union(granted).shortened()),
+                scope: challenged(&spoken_to(route, issued_by.as_ref(), &needed.union(granted).shortened())?),
             }
         }
         Fault::Call(_)
