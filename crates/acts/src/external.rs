@@ -175,12 +175,7 @@ async fn widen(tx: &mut Tx, by: &Performer<'_>, grant: &Grant, token: ExternalTo
     if !tx.grants().set_scopes(grant.id, &scopes).await? {
         return Err(ActError::absent("living grant", grant.id));
     }
-    let act = Act {
-        actor: Actor::Client,
-        scopes,
-        detail: by_issuer(token),
-        ..by.act_on(ActKind::GrantWidened, grant)
-    };
+    let act = Act { actor: Actor::Client, scopes, detail: by_issuer(token), ..by.act_on(ActKind::GrantWidened, grant) };
     Ok(by.record(tx, act).await?)
 }
 

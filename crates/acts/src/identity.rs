@@ -109,7 +109,9 @@ pub async fn unlink(
     }
     tx.user_groups().replace(user, provider.as_str(), &BTreeSet::new()).await?;
     tx.browser_sessions().delete_of_user(user, by.now).await?;
-    tx.grants().revoke_of_identity(user, &identity.subject, "its user's account at the provider was unlinked", by.now).await?;
+    tx.grants()
+        .revoke_of_identity(user, &identity.subject, "its user's account at the provider was unlinked", by.now)
+        .await?;
     Ok(by.record(tx, about(by, ActKind::IdentityUnlinked, user, format!("from `{provider}`"))).await?)
 }
 

@@ -17,8 +17,7 @@ use toml::de::{DeTable, DeValue};
 use crate::base_url::check_base_url;
 use crate::config::server::unfilled;
 use crate::config::{
-    Access, Configuration, Filled, ServerDefinition, UNREAD_HELP, check_server, database, fill, policy_files,
-    policy_folder,
+    Access, Configuration, Filled, UNREAD_HELP, check_server, database, fill, policy_files, policy_folder,
 };
 use crate::error::CommandError;
 use crate::heads::SecondPlace;

@@ -49,11 +49,7 @@ impl Defined {
 }
 
 /// What the issuer and the gateway know of all servers.
-pub(crate) fn directory(
-    servers: &[Defined],
-    base_url: &str,
-    login: &Login,
-) -> Result<ServerDirectory, CommandError> {
+pub(crate) fn directory(servers: &[Defined], base_url: &str, login: &Login) -> Result<ServerDirectory, CommandError> {
     let cards: Result<Vec<ServerCard>, CommandError> =
         servers.iter().map(|server| card(server, base_url, login)).collect();
     Ok(ServerDirectory::new(cards?))
@@ -272,7 +268,8 @@ fn card(server: &Defined, base_url: &str, login: &Login) -> Result<ServerCard, C
     let external = definition.authorization.as_ref().map(|authorization| authorization.external_issuer(login));
     let external = external.transpose().map_err(|unusable| unusable_authorization(server, unusable))?;
     if external.as_ref().is_some_and(|external| external.issuer.trim_end_matches('/') == base_url) {
-        let message = format!("server `{}`: its external authorization server is the checkpoint's own issuer", server.name);
+        let message =
+            format!("server `{}`: its external authorization server is the checkpoint's own issuer", server.name);
         return Err(CommandError::usage(message, "remove the table `authorization`, or see `sekisho base-url show`"));
     }
     Ok(ServerCard {

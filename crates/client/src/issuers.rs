@@ -155,8 +155,7 @@ async fn fetch(http: &dyn HttpClient, issuer: &str) -> Result<TokenIssuer, Token
     }
     let mut failure = TokenIssuerError::Missing { issuer: issuer.to_owned() };
     for url in issuer_metadata_urls(issuer) {
-        let failed =
-            |source| TokenIssuerError::Http { issuer: issuer.to_owned(), source: Arc::new(source) };
+        let failed = |source| TokenIssuerError::Http { issuer: issuer.to_owned(), source: Arc::new(source) };
         let to = Destination::named(Named::WellKnown, issuer, &url).map_err(failed)?;
         let response = match http.send(Request::get(to)).await {
             Ok(response) => response,

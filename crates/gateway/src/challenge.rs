@@ -2,8 +2,8 @@
 //! (RS-15 to RS-25). It never repeats an upstream's challenge (PX-13, ATK-79).
 
 use http::HeaderValue;
-use sekisho_protocol::challenge::{Challenge, ChallengeError};
 use sekisho_protocol::caller::IssuedBy;
+use sekisho_protocol::challenge::{Challenge, ChallengeError};
 use sekisho_protocol::scope::{Scope, ScopeSet};
 
 use crate::authenticate::AuthenticateError;
@@ -12,6 +12,7 @@ use crate::external::ExternalFault;
 use crate::fault::Fault;
 use crate::metadata;
 use crate::route::Route;
+use crate::scope_words::{challenged, spoken, spoken_to};
 
 /// Returns the registered error code for a bad token; none if no token was shown (RS-16).
 pub(crate) fn error_of(error: &AuthenticateError) -> Option<ChallengeError> {
@@ -46,32 +47,19 @@ pub(crate) fn description_of(error: &AuthenticateError) -> &'static str {
     }
 }
 
-/// Returns our scopes in the words of the issuer that a client asks first: the external one, if there is one. `None`: no
-/// scope of that issuer gives one of them.
-pub(crate) fn spoken(route: &Route, scopes: &ScopeSet) -> Option<ScopeSet> {
-    route.external.as_ref().map_or_else(|| Some(scopes.clone()), |external| external.scopes().theirs(scopes))
-}
-
-/// Returns our scopes in the words of the issuer whose token a caller has. `None`: that issuer has no token that permits
-/// them.
-pub(crate) fn spoken_to(route: &Route, issued_by: Option<&IssuedBy>, scopes: &ScopeSet) -> Option<ScopeSet> {
-    match issued_by {
-        Some(IssuedBy::Checkpoint) => Some(scopes.clone()),
-        Some(IssuedBy::External(_)) | None => spoken(route, scopes),
-    }
-}
-
 /// Returns the challenge of a response, if a token, or another token, would help.
 pub(crate) fn header(route: &Route, base_url: &str, fault: &Fault) -> Option<HeaderValue> {
     let card = &route.card;
     let challenge = match fault {
         Fault::Authenticate(AuthenticateError::Unavailable(_)) => return None,
-        Fault::Authenticate(AuthenticateError::External(error)) if error.fault() != ExternalFault::Refused => return None,
+        Fault::Authenticate(AuthenticateError::External(error)) if error.fault() != ExternalFault::Refused => {
+            return None;
+        }
         Fault::Authenticate(error) => Challenge {
             error: error_of(error),
             description: error_of(error).map(|_| description_of(error)),
             resource_metadata: metadata::url(base_url, &card.name),
-            scope: challenged(&spoken(route, &card.scopes_default).unwrap_or_default()),
+            scope: spoken(route, &challenged(&card.scopes_default)).unwrap_or_default(),
         },
         Fault::Denied { denied, .. } => {
             let (needed, granted, issued_by) = match &**denied {
@@ -89,7 +77,7 @@ pub(crate) fn header(route: &Route, base_url: &str, fault: &Fault) -> Option<Hea
                 resource_metadata: metadata::url(base_url, &card.name),
                 // Names the scopes that were granted already, too (RS-22). A client that asks for just the scopes in
                 // the challenge, as those on the TypeScript SDK 1.x do, would lose the others.
-                scope: challenged(&spoken_to(route, issued_by.as_ref(), &needed.union(granted).shortened())?),
+                scope: spoken_to(route, issued_by.as_ref(), &challenged(&needed.union(granted).shortened()))?,
             }
         }
         Fault::Call(_)
@@ -104,9 +92,4 @@ pub(crate) fn header(route: &Route, base_url: &str, fault: &Fault) -> Option<Hea
     };
     // `to_header` writes only visible ASCII.
     HeaderValue::try_from(challenge.to_header()).ok()
-}
-
-/// RS-11: a server does not ask for a scope that only serves to get a refresh token; that is the client's choice.
-fn challenged(scopes: &ScopeSet) -> ScopeSet {
-    scopes.without(&Scope::offline_access())
 }

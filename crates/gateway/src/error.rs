@@ -31,6 +31,7 @@ use crate::limits::{GatewaySettings, Limits};
 use crate::refusal::RefusalWord;
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
+use crate::scope_words::spoken_to;
 use crate::watchdog::{End, OpenError};
 
 /// A response that is about to be made.
@@ -182,7 +183,8 @@ fn authenticate(routed: &Routed, base_url: &str, error: &AuthenticateError) -> D
 fn kept_out(routed: &Routed, page: Option<String>) -> Draft {
     let (word, kind, reason) = match &page {
         Some(_) => {
-            let reason = "the user has ended the access of this client to this server; only the user can let it in again";
+            let reason =
+                "the user has ended the access of this client to this server; only the user can let it in again";
             (RefusalWord::GrantEnded, RemedyKind::LetIn, reason)
         }
         None => (RefusalWord::UserShutOut, RemedyKind::None, "the user of this client is shut out here"),
@@ -206,7 +208,7 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
     }
     let mut refusal = denied.refusal(routed.request, base_url);
     if let Denied::StepUp { step_up, issued_by, .. } = denied {
-        refusal.remedy.scopes = challenge::spoken_to(&routed.route, issued_by.as_ref(), &step_up.scopes);
+        refusal.remedy.scopes = spoken_to(&routed.route, issued_by.as_ref(), &step_up.scopes);
         if refusal.remedy.scopes.is_none() {
             refusal.remedy.kind = RemedyKind::None;
             refusal.reason = NO_SUCH_SCOPE.to_owned();

@@ -43,6 +43,7 @@ mod refusal;
 mod revision;
 mod rounds;
 mod route;
+mod scope_words;
 mod session;
 mod settle;
 mod shares;

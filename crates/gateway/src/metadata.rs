@@ -7,9 +7,9 @@ use http::HeaderValue;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::metadata::ProtectedResource;
-use sekisho_protocol::scope::Scope;
 
 use crate::route::{Route, RouteError, Routes};
+use crate::scope_words::{challenged, spoken};
 
 /// The second path of the metadata, if there is only one server.
 pub(crate) const ROOT: &str = "/.well-known/oauth-protected-resource";
@@ -38,12 +38,12 @@ pub(crate) fn document(route: &Route, base_url: &str) -> ProtectedResource {
     let card = &route.card;
     let external = route.external.as_ref().map(|external| external.issuer().issuer.clone());
     let ours = card.takes_ours().then(|| base_url.to_owned());
-    let scopes = crate::challenge::spoken(route, &card.scopes_default).unwrap_or_default();
+    let scopes = spoken(route, &challenged(&card.scopes_default)).unwrap_or_default();
     ProtectedResource {
         resource: card.resource.as_str().to_owned(),
         authorization_servers: external.into_iter().chain(ours).collect(),
         bearer_methods_supported: vec!["header".to_owned()],
-        scopes_supported: scopes.without(&Scope::offline_access()).iter().cloned().collect(),
+        scopes_supported: scopes.iter().cloned().collect(),
         resource_name: Some(card.title.clone()),
         dpop_signing_alg_values_supported: Vec::new(),
         dpop_bound_access_tokens_required: false,

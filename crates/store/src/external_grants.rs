@@ -57,10 +57,7 @@ impl Grants<'_> {
     pub async fn set_scopes(&mut self, id: GrantId, scopes: &ScopeSet) -> Result<bool, StoreError> {
         let set = self
             .tx
-            .execute_one(
-                "UPDATE grants SET scopes = $2 WHERE id = $1 AND revoked_at IS NULL",
-                values![id, scopes],
-            )
+            .execute_one("UPDATE grants SET scopes = $2 WHERE id = $1 AND revoked_at IS NULL", values![id, scopes])
             .await?;
         if set {
             self.tx.changed(ChangeKind::Grant, id);

@@ -160,7 +160,8 @@ impl Authorization {
     pub(crate) fn registration(&self, issuer: &str) -> Result<Registration, Unusable> {
         let wrong = |key, message: String, help: String| Unusable { key, message, help };
         let client = ClientId::parse(self.client_id.as_deref().unwrap_or_default());
-        let client = client.map_err(|error| wrong("client_id", error.to_string(), "copy it from the issuer".to_owned()))?;
+        let client =
+            client.map_err(|error| wrong("client_id", error.to_string(), "copy it from the issuer".to_owned()))?;
         let secret = self.client_secret.as_deref().unwrap_or_default();
         let secret = fill(secret, Filled::Value)
             .map_err(|error| wrong("client_secret", format!("`client_secret` {error}"), error.help()))?;
@@ -260,10 +261,20 @@ fn check_form(authorization: &Authorization, note: &mut Note<'_>) {
         note("untyped", "the issuer says of each token what it is", "remove `untyped`", true);
     }
     if !authorization.algorithms.is_empty() {
-        note("algorithms", "no signature is checked of tokens that the issuer is asked about", "remove `algorithms`", true);
+        note(
+            "algorithms",
+            "no signature is checked of tokens that the issuer is asked about",
+            "remove `algorithms`",
+            true,
+        );
     }
     if client_id.as_deref().is_none_or(|id| ClientId::parse(id).is_err()) {
-        note("client_id", "the issuer answers only a client that it knows", "register one there, and copy its identifier", true);
+        note(
+            "client_id",
+            "the issuer answers only a client that it knows",
+            "register one there, and copy its identifier",
+            true,
+        );
     }
     match client_secret {
         None => note("client_secret", "a secret is needed", "give `client_secret = \"${file:PATH}\"`", true),
@@ -290,7 +301,12 @@ fn check_scopes(authorization: &Authorization, definition: &ServerDefinition, no
             note("scopes", &format!("`{}` is not a scope", for_terminal(theirs)), "write it as the issuer does", true);
         }
         if ours.is_empty() {
-            note("scopes", &format!("`{}` permits nothing", for_terminal(theirs)), "remove it: so does every other", true);
+            note(
+                "scopes",
+                &format!("`{}` permits nothing", for_terminal(theirs)),
+                "remove it: so does every other",
+                true,
+            );
         }
         let is_ours = |scope: &String| scope.parse::<Scope>().is_ok_and(|scope| ScopeMap::is_ours(&scope));
         if let Some(bad) = ours.iter().find(|scope| !is_ours(scope)) {

@@ -94,7 +94,10 @@ mod tests {
             ("", "provider = \"corp\""),
             ("", "provider = \"corp\"\naudience = \"api://notes\"\nother_audiences = [\"account\"]\nuntyped = true"),
             ("", "provider = \"corp\"\nalgorithms = [\"RS256\"]\nours_too = true"),
-            ("", "provider = \"corp\"\nscopes = { \"notes.read\" = [\"mcp:read\"], \"notes.edit\" = [\"mcp:write\", \"tool:a\"] }"),
+            (
+                "",
+                "provider = \"corp\"\nscopes = { \"notes.read\" = [\"mcp:read\"], \"notes.edit\" = [\"mcp:write\", \"tool:a\"] }",
+            ),
             ("identity = [\"oid\"]", "provider = \"corp\"\nissuer = \"https://sts.example/tenant\""),
             ("", ASKED),
         ] {
@@ -112,17 +115,47 @@ mod tests {
             ("", "provider = \"corp\"\nissuers = 1".to_owned(), "unknown field", "issuers"),
             ("", "provider = \"corp\"\naccept = \"opaque\"".to_owned(), "unknown variant", "\"opaque\""),
             ("", "provider = \"corp\"\nalgorithms = [\"HS256\"]".to_owned(), "not an algorithm", "\"HS256\""),
-            ("", "provider = \"corp\"\nissuer = \"http://login.example\"".to_owned(), "not an issuer identifier", "\"http://login.example\""),
-            ("", "provider = \"corp\"\nissuer = \"https://gate.example\"".to_owned(), "own issuer", "\"https://gate.example\""),
-            ("", "provider = \"corp\"\nissuer = \"https://login2.example\"".to_owned(), "the same `sub`", "\"https://login2.example\""),
+            (
+                "",
+                "provider = \"corp\"\nissuer = \"http://login.example\"".to_owned(),
+                "not an issuer identifier",
+                "\"http://login.example\"",
+            ),
+            (
+                "",
+                "provider = \"corp\"\nissuer = \"https://gate.example\"".to_owned(),
+                "own issuer",
+                "\"https://gate.example\"",
+            ),
+            (
+                "",
+                "provider = \"corp\"\nissuer = \"https://login2.example\"".to_owned(),
+                "the same `sub`",
+                "\"https://login2.example\"",
+            ),
             ("", "provider = \"corp\"\naudience = \"sekisho\"".to_owned(), "ID tokens", "\"sekisho\""),
             ("", "provider = \"corp\"\naudience = \"\"".to_owned(), "an audience is a text", "\"\""),
             ("", "provider = \"corp\"\nother_audiences = [\"a\", \"a\"]".to_owned(), "named already", "[\"a\", \"a\"]"),
             ("profile = \"entra\"", "provider = \"corp\"".to_owned(), "no token for the URL", "authorization"),
             ("", "provider = \"corp\"\nclient_id = \"x\"".to_owned(), "nobody is asked", "\"x\""),
-            ("", "provider = \"corp\"\nclient_secret = \"${env:PATH}\"".to_owned(), "nobody is asked", "\"${env:PATH}\""),
-            ("", "provider = \"corp\"\naccept = \"introspection\"\nclient_id = \"gate\"".to_owned(), "a secret is needed", "authorization"),
-            ("", "provider = \"corp\"\naccept = \"introspection\"\nclient_secret = \"${env:PATH}\"".to_owned(), "a client that it knows", "authorization"),
+            (
+                "",
+                "provider = \"corp\"\nclient_secret = \"${env:PATH}\"".to_owned(),
+                "nobody is asked",
+                "\"${env:PATH}\"",
+            ),
+            (
+                "",
+                "provider = \"corp\"\naccept = \"introspection\"\nclient_id = \"gate\"".to_owned(),
+                "a secret is needed",
+                "authorization",
+            ),
+            (
+                "",
+                "provider = \"corp\"\naccept = \"introspection\"\nclient_secret = \"${env:PATH}\"".to_owned(),
+                "a client that it knows",
+                "authorization",
+            ),
             ("", asked("untyped = true"), "says of each token", "true"),
             ("", asked("algorithms = [\"ES256\"]"), "no signature", "[\"ES256\"]"),
             ("", asked("authentication = \"none\""), "does not prove itself", "\"none\""),
@@ -138,7 +171,8 @@ mod tests {
         }
         let missing = "provider = \"corp\"\naccept = \"introspection\"\nclient_id = \"gate\"\nclient_secret = \"${file:/nowhere}\"";
         assert!(found("", missing).iter().any(|(message, ..)| message.contains("needs the file")));
-        let shown = "provider = \"corp\"\naccept = \"introspection\"\nclient_id = \"gate\"\nclient_secret = \"visible\"";
+        let shown =
+            "provider = \"corp\"\naccept = \"introspection\"\nclient_id = \"gate\"\nclient_secret = \"visible\"";
         assert!(found("", shown).iter().any(|(message, _, fatal)| message.contains("stands in the file") && !fatal));
     }
 

@@ -118,7 +118,8 @@ impl Instance {
         let defined = defined(&store, &source, &configuration).await?;
         let people = people(&store, clock.now()).await?;
         let (rights, rights_seen) = watch::channel(Arc::new(servers::rights(&defined, people, &configuration)?));
-        let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url, &configuration.login)?));
+        let (directory, directory_seen) =
+            watch::channel(Arc::new(servers::directory(&defined, &base_url, &configuration.login)?));
         let builtin = BuiltInSettings(Arc::new(CheckpointServer::new(CheckpointParts {
             store: store.clone(),
             rights: rights_seen.clone(),

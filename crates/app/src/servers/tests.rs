@@ -85,7 +85,7 @@ fn the_checkpoint_itself_is_mounted_like_any_other() {
 
 #[test]
 fn a_server_is_identified_by_the_base_url_and_its_name() {
-    let directory = directory(&[defined(program())], "https://mcp.example.com").unwrap();
+    let directory = directory(&[defined(program())], "https://mcp.example.com", &NO_LOGIN).unwrap();
     let card = directory.single().unwrap();
     assert_eq!(card.resource.as_str(), "https://mcp.example.com/mcp/notes");
     assert_eq!(card.scopes_default.to_string(), "mcp:read mcp:write");

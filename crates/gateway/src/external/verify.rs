@@ -58,7 +58,12 @@ pub(super) async fn verify(
 }
 
 /// Checks everything that both forms have in common.
-fn checked(tokens: &ExternalTokens, verified: Verified, subject: &str, audiences: &[String]) -> Result<Verified, ExternalError> {
+fn checked(
+    tokens: &ExternalTokens,
+    verified: Verified,
+    subject: &str,
+    audiences: &[String],
+) -> Result<Verified, ExternalError> {
     // RFC 9068 §2.2: the subject of a token without a person is its client. It must not be taken for a person who is
     // called the same (RFC 9700 §4.15).
     if subject == verified.client.as_str() {
