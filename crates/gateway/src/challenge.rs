@@ -2,9 +2,7 @@
 //! (RS-15 to RS-25). It never repeats an upstream's challenge (PX-13, ATK-79).
 
 use http::HeaderValue;
-use sekisho_protocol::caller::IssuedBy;
 use sekisho_protocol::challenge::{Challenge, ChallengeError};
-use sekisho_protocol::scope::{Scope, ScopeSet};
 
 use crate::authenticate::AuthenticateError;
 use crate::authorize::Denied;
