@@ -22,7 +22,7 @@ use crate::question::{
 };
 use crate::scim::token::{self, ScimTokenLine};
 use crate::task::{self, Begin, KnownTools};
-use crate::{ActError, Invalid, Performer, client, records, server, settings, tool, user};
+use crate::{ActError, Invalid, Performer, client, external, records, server, settings, tool, user};
 
 /// An act or a question.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,6 +86,11 @@ pub enum Command {
     GrantList {
         /// Only those of this user.
         user: Option<String>,
+    },
+    /// Lets the client of an ended grant in again, at a server with an external authorization server.
+    GrantRelease {
+        /// Which.
+        grant: GrantId,
     },
     /// Ends a grant and everything derived from it.
     GrantRevoke {
@@ -278,6 +283,7 @@ impl Command {
             Self::BaseUrlSet { .. } => ActKind::BaseUrlChanged,
             Self::ClientAdd { .. } => ActKind::ClientAdded,
             Self::ClientRemove { .. } => ActKind::ClientRemoved,
+            Self::GrantRelease { .. } => ActKind::GrantReleased,
             Self::GrantRevoke { .. } => ActKind::GrantRevoked,
             Self::GrantRevokeAll { .. } => ActKind::GrantsRevoked,
             Self::LoanRevoke { .. } => ActKind::AccessTakenBack,
@@ -494,6 +500,7 @@ async fn act(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcom
             Ok(Outcome::Client { id: added.id, secret })
         }
         Command::ClientRemove { client } => done(client::remove(tx, by, &client).await.map(|()| 0)?),
+        Command::GrantRelease { grant } => done(external::release(tx, by, grant).await.map(|()| 0)?),
         Command::GrantRevoke { grant } => done(grant::revoke(tx, by, grant).await.map(|()| 0)?),
         Command::GrantRevokeAll { user } => {
             let whose = user.as_deref().map_or(Whose::Everybody, Whose::User);

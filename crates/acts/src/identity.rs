@@ -149,6 +149,9 @@ pub async fn unlink(tx: &mut Tx, by: &Performer<'_>, wish: Unlink<'_>) -> Result
         tx.user_groups().replace(user, provider.as_str(), &BTreeSet::new()).await?;
     }
     let sessions = tx.browser_sessions().delete_of_user(user, by.now).await?;
+    tx.grants()
+        .revoke_of_identity(user, &identity.subject, "its user's account at the provider was unlinked", by.now)
+        .await?;
     let detail = format!("from `{}`; {sessions} sessions ended", identity.issuer);
     Ok(by.record(tx, about(by, ActKind::IdentityUnlinked, user, detail)).await?)
 }
@@ -184,7 +187,7 @@ pub async fn log_out(tx: &mut Tx, by: &Performer<'_>, wish: LogOut<'_>) -> Resul
 }
 
 /// A user for an identity that is not known.
-async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<UserId, ActError> {
+pub(crate) async fn make(tx: &mut Tx, by: &Performer<'_>, presented: Presented<'_>) -> Result<UserId, ActError> {
     let id = UserId::generate(by.now, by.entropy);
     let shown = presented.shown_name.unwrap_or_default();
     let name = free_name(tx, presented.provider.as_str(), shown, id).await?;

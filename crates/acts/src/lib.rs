@@ -19,6 +19,7 @@ pub mod access;
 pub mod approval;
 pub mod client;
 pub mod command;
+pub mod external;
 pub mod grant;
 pub mod identity;
 pub mod password;

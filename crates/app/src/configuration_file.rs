@@ -17,8 +17,7 @@ use toml::de::{DeTable, DeValue};
 use crate::base_url::check_base_url;
 use crate::config::server::unfilled;
 use crate::config::{
-    Access, Configuration, Filled, ServerDefinition, UNREAD_HELP, check_server, database, fill, policy_files,
-    policy_folder,
+    Access, Configuration, Filled, UNREAD_HELP, check_server, database, fill, policy_files, policy_folder,
 };
 use crate::error::CommandError;
 use crate::heads::SecondPlace;
@@ -26,6 +25,7 @@ use crate::proxies::Proxies;
 use crate::reach;
 use names::StoreNames;
 
+mod authorization;
 mod login;
 pub(crate) mod names;
 
@@ -224,6 +224,7 @@ impl<'t> Reader<'t> {
         configuration.policies = top.policies;
         self.check(&configuration, &table);
         self.check_login(&configuration, &table);
+        self.check_authorization(&configuration, &table);
         Loaded { configuration, mistakes: self.mistakes, source: self.source }
     }
 
@@ -236,7 +237,7 @@ impl<'t> Reader<'t> {
                 self.note(value.span(), "expected a table with `command` or `url`".to_owned(), None);
                 continue;
             };
-            let server: ServerDefinition = self.table(inner);
+            let server = self.server(inner);
             for problem in check_server(&server) {
                 let span = place(inner, problem.key).unwrap_or_else(|| name.span());
                 self.push(span, problem.message, problem.help, problem.fatal);

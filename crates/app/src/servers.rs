@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_acts::server::Add as ServerAdd;
@@ -18,6 +19,7 @@ use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{GroupSource, Loan, Membership, User};
 
+use crate::config::login::{Login, Unusable};
 use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
 use crate::error::CommandError;
 use crate::{builtin, os};
@@ -47,8 +49,9 @@ impl Defined {
 }
 
 /// What the issuer and the gateway know of all servers.
-pub(crate) fn directory(servers: &[Defined], base_url: &str) -> Result<ServerDirectory, CommandError> {
-    let cards: Result<Vec<ServerCard>, CommandError> = servers.iter().map(|server| card(server, base_url)).collect();
+pub(crate) fn directory(servers: &[Defined], base_url: &str, login: &Login) -> Result<ServerDirectory, CommandError> {
+    let cards: Result<Vec<ServerCard>, CommandError> =
+        servers.iter().map(|server| card(server, base_url, login)).collect();
     Ok(ServerDirectory::new(cards?))
 }
 
@@ -63,11 +66,13 @@ pub(crate) struct RouteParts<'a> {
     pub(crate) extra_ca: Option<&'a [u8]>,
     /// The checkpoint as a server.
     pub(crate) builtin: &'a BuiltInSettings,
+    /// The login providers, whose people the tokens of external authorization servers are about.
+    pub(crate) login: &'a Login,
 }
 
 /// What the gateway forwards to.
 pub(crate) fn routes(servers: &[Defined], parts: RouteParts<'_>) -> Result<Routes, CommandError> {
-    let RouteParts { base_url, arguments_days, extra_ca, builtin } = parts;
+    let RouteParts { base_url, arguments_days, extra_ca, builtin, login } = parts;
     let mut routes = BTreeMap::new();
     for server in servers {
         let definition = &server.definition;
@@ -83,8 +88,16 @@ pub(crate) fn routes(servers: &[Defined], parts: RouteParts<'_>) -> Result<Route
         };
         let agent_tasks = definition.agent_tasks;
         let upstream = Upstream::behind(&server.name, upstream);
-        let route = Route { card: card(server, base_url)?, upstream, arguments, agent_tasks };
-        routes.insert(server.name.clone(), std::sync::Arc::new(route));
+        let card = card(server, base_url, login)?;
+        let external = match (&definition.authorization, &card.external) {
+            (Some(authorization), Some(issuer)) => {
+                let tokens = authorization.tokens(login, issuer.clone(), &card.resource);
+                Some(tokens.map_err(|unusable| unusable_authorization(server, unusable))?)
+            }
+            _ => None,
+        };
+        let route = Route { card, upstream, arguments, agent_tasks, external };
+        routes.insert(server.name.clone(), Arc::new(route));
     }
     Ok(Routes { servers: routes })
 }
@@ -236,7 +249,12 @@ fn rights_parts(
     }
 }
 
-fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
+fn unusable_authorization(server: &Defined, unusable: Unusable) -> CommandError {
+    let Unusable { message, help, .. } = unusable;
+    CommandError::usage(format!("server `{}`, `authorization`: {message}", server.name), help)
+}
+
+fn card(server: &Defined, base_url: &str, login: &Login) -> Result<ServerCard, CommandError> {
     let definition = &server.definition;
     let resource = ResourceId::parse(&format!("{base_url}/mcp/{}", server.name)).map_err(|error| {
         CommandError::environment(format!("`{base_url}`: {error}"), "change it with `sekisho base-url set URL`")
@@ -247,6 +265,13 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
         .map_err(|error| CommandError::usage(format!("server `{}`: {error}", server.name), "see `sekisho check`"))?;
     // Ordinary use reads and writes; what cannot be undone is asked for when it is needed.
     let scopes_default = if scopes.is_empty() { [Scope::read(), Scope::write()].into_iter().collect() } else { scopes };
+    let external = definition.authorization.as_ref().map(|authorization| authorization.external_issuer(login));
+    let external = external.transpose().map_err(|unusable| unusable_authorization(server, unusable))?;
+    if external.as_ref().is_some_and(|external| external.issuer.trim_end_matches('/') == base_url) {
+        let message =
+            format!("server `{}`: its external authorization server is the checkpoint's own issuer", server.name);
+        return Err(CommandError::usage(message, "remove the table `authorization`, or see `sekisho base-url show`"));
+    }
     Ok(ServerCard {
         name: server.name.clone(),
         title: definition.title.clone().unwrap_or_else(|| server.name.to_string()),
@@ -260,6 +285,7 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
             .map(|(name, template)| TaskTemplate { name: name.clone(), definition: template.definition() })
             .collect(),
         classify_at_consent: server.classify_at_consent,
+        external: external.map(Arc::new),
     })
 }
 

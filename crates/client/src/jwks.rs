@@ -36,12 +36,23 @@ pub struct KeySets {
     known: Cache<String, Arc<Mutex<CachedKeySet>>>,
 }
 
+/// Which set is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// One that is not old.
+    Fresh,
+    /// One that is newer than the cached one, because a key is missing.
+    Newer,
+}
+
 #[derive(Default)]
 struct CachedKeySet {
     /// The last usable set, and when it was fetched.
     good: Option<(Arc<str>, Timestamp)>,
     /// When the last fetch was started, even if it failed.
     tried: Option<Timestamp>,
+    /// Fetches for missing keys that were made beyond one a minute, and when one of them was last forgotten.
+    extra: Option<(u32, Timestamp)>,
 }
 
 impl KeySets {
@@ -52,9 +63,14 @@ impl KeySets {
     /// How long the last set is used while fetches fail. A key that its owner has withdrawn is trusted for this long at
     /// most.
     const STALE_MAX: SignedDuration = SignedDuration::from_hours(4);
-    /// How long to wait before the same URL is fetched again, for whatever reason: an unknown `kid` costs the owner of
-    /// the keys one request a minute, and a URL that does not respond costs us no more.
+    /// How long to wait before the same URL is fetched again: a URL that does not respond costs us no more, and unknown
+    /// names of keys (`kid`) cost the owner of the keys no more in the long run.
     const PAUSE: SignedDuration = SignedDuration::from_secs(60);
+    /// How many times in a row a missing key may cause a fetch within [`Self::PAUSE`]. So the tokens of a key that is
+    /// published just after a fetch are accepted at once, and a stranger cannot cause a flood of requests.
+    const EXTRA_MAX: u32 = 4;
+    /// How long to wait between two such fetches.
+    const EXTRA_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
     /// Creates an empty cache that fetches through `http`.
     pub fn new(http: Arc<dyn HttpClient>) -> Self {
@@ -63,17 +79,24 @@ impl KeySets {
 
     /// Returns the key set at this URL. It is at most a quarter of an hour old if the URL responds.
     pub async fn current(&self, at: &Destination, now: Timestamp) -> Result<Arc<str>, KeySetError> {
-        self.obtain(at, now, Self::FRESH).await
+        self.obtain(at, now, Wish::Fresh).await
     }
 
-    /// Returns the key set after a new fetch, because the cached set lacks a key. Within a minute after the last fetch,
-    /// the cached set is returned.
+    /// Returns the key set after a new fetch, because the cached set lacks a key. If there were too many fetches in the
+    /// last minute, the cached set is returned.
     pub async fn renewed(&self, at: &Destination, now: Timestamp) -> Result<Arc<str>, KeySetError> {
-        self.obtain(at, now, SignedDuration::ZERO).await
+        self.obtain(at, now, Wish::Newer).await
+    }
+
+    /// Returns when the cached set was fetched. A key that is missing from it may have been published since.
+    pub async fn fetched_at(&self, at: &Destination) -> Option<Timestamp> {
+        let known = self.known.get(at.as_str())?;
+        let known = known.lock().await;
+        known.good.as_ref().map(|(_, from)| *from)
     }
 
     /// Runs `check` with the keys at this URL. If the check says that it lacks a key, it runs once more with the keys
-    /// that are published now, which costs their owner one request a minute at most (ATK-60).
+    /// that are published now, which costs their owner a few requests at most, and one a minute in the long run (ATK-60).
     pub async fn check<T, E>(
         &self,
         at: &Destination,
@@ -90,16 +113,17 @@ impl KeySets {
         if newer == known { Ok(Err(refused)) } else { Ok(check(&newer)) }
     }
 
-    async fn obtain(&self, at: &Destination, now: Timestamp, fresh: SignedDuration) -> Result<Arc<str>, KeySetError> {
+    async fn obtain(&self, at: &Destination, now: Timestamp, wish: Wish) -> Result<Arc<str>, KeySetError> {
         let known = self.known.get_with_by_ref(at.as_str(), Arc::default);
         // Held across the fetch on purpose: other tasks that want the same URL wait for its outcome.
         let mut known = known.lock().await;
         if let Some((text, from)) = &known.good
-            && now.duration_since(*from) < fresh
+            && wish == Wish::Fresh
+            && now.duration_since(*from) < Self::FRESH
         {
             return Ok(Arc::clone(text));
         }
-        let failure = if known.tried.is_some_and(|tried| now.duration_since(tried) < Self::PAUSE) {
+        let failure = if !known.may_fetch(wish, now) {
             KeySetError::Wait
         } else {
             known.tried = Some(now);
@@ -126,6 +150,28 @@ impl KeySets {
             return Err(malformed);
         }
         std::str::from_utf8(&response.body).map(Arc::from).map_err(|_| malformed)
+    }
+}
+
+impl CachedKeySet {
+    /// Whether the URL may be fetched now. Counts the fetch if it is beyond one a minute.
+    fn may_fetch(&mut self, wish: Wish, now: Timestamp) -> bool {
+        let Some(tried) = self.tried else { return true };
+        let since = now.duration_since(tried);
+        let (made, from) = self.extra.unwrap_or((0, now));
+        let minutes = u32::try_from(now.duration_since(from).as_mins()).unwrap_or(0);
+        // One extra fetch is forgotten a minute, and the regular fetch of a minute takes the place of one.
+        if since >= KeySets::PAUSE {
+            self.extra = self.extra.map(|_| (made.saturating_sub(minutes.saturating_sub(1)), now));
+            return true;
+        }
+        if wish == Wish::Fresh || since < KeySets::EXTRA_PAUSE {
+            return false;
+        }
+        let (made, from) = if minutes == 0 { (made, from) } else { (made.saturating_sub(minutes), now) };
+        let may = made < KeySets::EXTRA_MAX;
+        self.extra = Some((made + u32::from(may), from));
+        may
     }
 }
 

@@ -24,6 +24,7 @@ pub mod doctor;
 pub mod exchange;
 pub mod http;
 pub mod introspection;
+pub mod issuers;
 pub mod jwks;
 pub mod legs;
 pub mod login;

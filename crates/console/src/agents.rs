@@ -38,6 +38,19 @@ pub(crate) async fn end(
     }
 }
 
+/// `POST /grants/{id}/release`: the person of an ended grant lets its client in again.
+pub(crate) async fn release(
+    State(console): State<Arc<Console>>,
+    visit: Visit,
+    Path(id): Path<String>,
+    form: Form,
+) -> Response {
+    match change::release(&console, &visit, &id, &form).await {
+        Ok(grant) => frame::go(&console.site, &visit, &Place::Grant(grant).path()),
+        Err(error) => error::page(&console.site, &visit, &error),
+    }
+}
+
 /// `POST /agents/end`: the person who is signed in revokes all grants of their own.
 pub(crate) async fn end_all(State(console): State<Arc<Console>>, visit: Visit, form: Form) -> Response {
     match change::end_all(&console, &visit, &form).await {

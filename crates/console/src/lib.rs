@@ -47,6 +47,7 @@ impl Console {
             .route(&at("/agents/end"), post(agents::end_all))
             .route(&at("/grants/{id}"), get(agents::show))
             .route(&at("/grants/{id}/end"), post(agents::end))
+            .route(&at("/grants/{id}/release"), post(agents::release))
             .route(&at("/grants/{id}/tasks"), post(agents::begin))
             .route(&at("/servers/{name}/tools"), get(tools::show).post(tools::accept))
             .route(&at("/sessions"), get(sessions::show).post(sessions::end))

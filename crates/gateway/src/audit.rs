@@ -371,6 +371,7 @@ pub(crate) fn decision(routed: &Routed, caller: &Caller, call: &Call, judgement:
         path: granted.map(|granted| granted.path.clone()),
         grant: granted.map(|granted| granted.grant),
         token: granted.map(|granted| granted.token),
+        issuer: granted.and_then(|granted| granted.issued_by.external().cloned()),
         task: judgement.task,
         server: call.server.clone(),
         method: call.method.into(),

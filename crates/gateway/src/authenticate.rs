@@ -10,14 +10,15 @@ use http::header::AUTHORIZATION;
 use quick_cache::sync::Cache;
 use sekisho_policy::model::{Authority, Trust};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::caller::{Basis, Caller, Granted};
+use sekisho_protocol::caller::{Basis, Caller, Granted, IssuedBy};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::{GrantId, TaskId};
 use sekisho_protocol::resource::ResourceId;
 use sekisho_store::{GrantState, Store, StoreError};
-use sekisho_token::{AccessClaims, Expectation, Keys, VerifyError, verify};
+use sekisho_token::{AccessClaims, Expectation, Keys, VerifyError, claimed_issuer, verify};
 
+use crate::external::{Accepted, External, ExternalError, ExternalTokens, Presentation};
 use crate::route::Routed;
 
 /// Why the caller is not known.
@@ -26,6 +27,9 @@ pub(crate) enum AuthenticateError {
     /// The grant was revoked or has ended, its user or client is disabled, or its tokens were withdrawn.
     #[error("the grant behind the token has ended")]
     Ended,
+    /// A token of the server's external authorization server gives no access.
+    #[error(transparent)]
+    External(#[from] ExternalError),
     /// There are two `Authorization` headers, or one that is not written as RFC 6750 §2.1 says.
     #[error("the `Authorization` header is malformed")]
     Malformed,
@@ -109,8 +113,20 @@ struct Believed {
     grant: GrantId,
     /// The task that the token names.
     task: Option<TaskId>,
-    epoch: i64,
+    /// The epoch that the token carries. Only tokens of our own issuer carry one.
+    epoch: Option<i64>,
     issued: Timestamp,
+    /// How a token of an external authorization server was accepted.
+    external: Option<AcceptedUnder>,
+}
+
+/// The terms under which a token of an external authorization server was accepted.
+#[derive(Debug)]
+struct AcceptedUnder {
+    /// The fingerprint of the server's settings.
+    settings: Digest,
+    /// Until when the token is accepted without being verified again.
+    until: Timestamp,
 }
 
 /// Turns bearer tokens into callers.
@@ -119,11 +135,13 @@ pub(crate) struct Authenticator {
     issuer: String,
     tokens: Cache<Digest, Arc<Believed>>,
     grants: Grants,
+    external: External,
 }
 
 impl Authenticator {
-    pub(crate) fn new(issuer: String, tokens_cached_max: usize, store: Store) -> Self {
-        Self { issuer, tokens: Cache::new(tokens_cached_max), grants: Grants::new(tokens_cached_max, store) }
+    pub(crate) fn new(issuer: String, tokens_cached_max: usize, store: Store, external: External) -> Self {
+        let (tokens, grants) = (Cache::new(tokens_cached_max), Grants::new(tokens_cached_max, store));
+        Self { issuer, tokens, grants, external }
     }
 
     /// What the store said about grants.
@@ -148,9 +166,14 @@ impl Authenticator {
             Err(AuthenticateError::Missing) if routed.card().public => return Ok(Authenticated::anonymous(routed)),
             Err(error) => return Err(error),
         };
-        let believed = self.believe(keys, token, &routed.card().resource, routed.now)?;
-        let snapshot = self.grants.snapshot(believed.grant).await;
-        let snapshot = snapshot.map_err(|error| AuthenticateError::Unavailable(Some(error)))?;
+        let (believed, snapshot) = match &routed.route.external {
+            None => {
+                let believed = self.believe(keys, (Digest::of(token), token), routed)?;
+                let snapshot = self.snapshot(&believed).await?;
+                (believed, snapshot)
+            }
+            Some(external) => self.believe_either(keys, token, (routed, external)).await?,
+        };
         if !snapshot.honours(believed.epoch, routed.now) {
             return Err(AuthenticateError::Ended);
         }
@@ -159,14 +182,78 @@ impl Authenticator {
         Ok(Authenticated { caller: Arc::clone(&believed.caller), proof, authority })
     }
 
-    fn believe(
+    async fn snapshot(&self, believed: &Believed) -> Result<Arc<GrantSnapshot>, AuthenticateError> {
+        let snapshot = self.grants.snapshot(believed.grant).await;
+        snapshot.map_err(|error| AuthenticateError::Unavailable(Some(error)))
+    }
+
+    /// Does the same at a server with an external authorization server. Only the issuer that a token names decides who
+    /// verifies it: no token is tried with the keys of the one and then of the other (ATK-380).
+    async fn believe_either(
         &self,
         keys: &Keys,
         token: &[u8],
-        audience: &ResourceId,
-        now: Timestamp,
+        (routed, tokens): (&Routed, &ExternalTokens),
+    ) -> Result<(Arc<Believed>, Arc<GrantSnapshot>), AuthenticateError> {
+        // Two servers can have the same audience at their issuer, so a token is remembered for one of them.
+        let digest = Digest::of_list(&[routed.server().as_str().as_bytes(), token]);
+        if let Some(believed) = self.tokens.get(&digest) {
+            let holds = match &believed.external {
+                Some(under) => under.settings == tokens.fingerprint() && routed.now < under.until,
+                None => tokens.issuer().ours_too,
+            };
+            if holds {
+                believed.check(&routed.card().resource, routed.now)?;
+                let snapshot = self.snapshot(&believed).await?;
+                // An ended grant is looked up again: its user may have let the client in anew.
+                if believed.external.is_none() || snapshot.honours(None, routed.now) {
+                    return Ok((believed, snapshot));
+                }
+            }
+            self.tokens.remove(&digest);
+        }
+        // Boxed, like every rare branch, so that it does not enlarge the future of every call.
+        Box::pin(self.accept(keys, (digest, token), (routed, tokens))).await
+    }
+
+    /// Accepts a token that is not remembered, at a server with an external authorization server.
+    async fn accept(
+        &self,
+        keys: &Keys,
+        (digest, token): (Digest, &[u8]),
+        (routed, tokens): (&Routed, &ExternalTokens),
+    ) -> Result<(Arc<Believed>, Arc<GrantSnapshot>), AuthenticateError> {
+        let text = b64token(token)?;
+        // A token of our own issuer is never shown to another one.
+        if claimed_issuer(text).as_ref() == Some(&self.issuer) {
+            if !tokens.issuer().ours_too {
+                return Err(ExternalError::Ours.into());
+            }
+            let believed = self.believe(keys, (digest, token), routed)?;
+            let snapshot = self.snapshot(&believed).await?;
+            return Ok((believed, snapshot));
+        }
+        let shown = Presentation { card: routed.card(), request: routed.request, now: routed.now };
+        let accepted = self.external.accept(tokens, text, shown).await?;
+        let believed = Arc::new(Believed::of_external(accepted, routed.card().resource.clone(), tokens));
+        let mut snapshot = self.snapshot(&believed).await?;
+        if !snapshot.honours(None, routed.now) {
+            // What was remembered of the grant is older than what the store just said.
+            self.grants.forget(believed.grant);
+            snapshot = self.snapshot(&believed).await?;
+        }
+        self.tokens.insert(digest, Arc::clone(&believed));
+        Ok((believed, snapshot))
+    }
+
+    /// Believes a token of our own issuer, which is remembered under this digest.
+    fn believe(
+        &self,
+        keys: &Keys,
+        (digest, token): (Digest, &[u8]),
+        routed: &Routed,
     ) -> Result<Arc<Believed>, AuthenticateError> {
-        let digest = Digest::of(token);
+        let (audience, now) = (&routed.card().resource, routed.now);
         let believed = match self.tokens.get(&digest) {
             Some(believed) => believed,
             None => {
@@ -176,23 +263,34 @@ impl Authenticator {
                 believed
             }
         };
-        // A token that was accepted for one server or one moment is not thereby accepted for another (RS-28).
-        if believed.audience != *audience {
-            return Err(VerifyError::Audience.into());
-        }
-        if believed.caller.ends() <= now {
-            return Err(VerifyError::Expired.into());
-        }
-        // The clock was ahead when the token was issued and has been set right since: the token would live longer than
-        // promised (ATK-173).
-        if believed.issued > after(now, Expectation::LEEWAY_SECONDS) {
-            return Err(VerifyError::NotYetValid.into());
-        }
+        believed.check(audience, now)?;
         Ok(believed)
     }
 }
 
 impl Believed {
+    /// A token that was accepted for one server or one moment is not thereby accepted for another (RS-28).
+    fn check(&self, audience: &ResourceId, now: Timestamp) -> Result<(), VerifyError> {
+        if self.audience != *audience {
+            return Err(VerifyError::Audience);
+        }
+        if self.caller.ends() <= now {
+            return Err(VerifyError::Expired);
+        }
+        // The clock was ahead when the token was issued and has been set right since: the token would live longer than
+        // promised (ATK-173).
+        if self.issued > after(now, Expectation::LEEWAY_SECONDS) {
+            return Err(VerifyError::NotYetValid);
+        }
+        Ok(())
+    }
+
+    fn of_external(accepted: Accepted, audience: ResourceId, tokens: &ExternalTokens) -> Self {
+        let Accepted { caller, grant, issued, until } = accepted;
+        let external = Some(AcceptedUnder { settings: tokens.fingerprint(), until });
+        Self { caller: Arc::new(caller), audience, grant, task: None, epoch: None, issued, external }
+    }
+
     fn of(claims: AccessClaims) -> Self {
         let granted = Granted {
             subject: claims.sub,
@@ -202,10 +300,11 @@ impl Believed {
             task: claims.task,
             token: claims.jti,
             expires: claims.exp,
+            issued_by: IssuedBy::Checkpoint,
         };
         let caller = Arc::new(Caller { scopes: claims.scope, basis: Basis::Grant(granted) });
         let AccessClaims { grant, task, epoch, iat: issued, aud: audience, .. } = claims;
-        Self { caller, audience, grant, task, epoch, issued }
+        Self { caller, audience, grant, task, epoch: Some(epoch), issued, external: None }
     }
 }
 
@@ -224,8 +323,9 @@ pub(crate) struct GrantSnapshot {
 }
 
 impl GrantSnapshot {
-    fn honours(&self, epoch: i64, now: Timestamp) -> bool {
-        self.state.as_ref().is_some_and(|state| state.honours(epoch, now))
+    /// Whether the grant lives and has this epoch. `None`: the token carries no epoch.
+    fn honours(&self, epoch: Option<i64>, now: Timestamp) -> bool {
+        self.state.as_ref().is_some_and(|state| state.honours(epoch.unwrap_or(state.epoch), now))
     }
 
     fn of(state: Option<GrantState>, generation: u64) -> Self {
@@ -320,7 +420,7 @@ impl Grants {
         }
         let epoch = snapshot.state.as_ref().map(|state| state.epoch).ok_or(AuthenticateError::Ended)?;
         match self.snapshot(grant).await {
-            Ok(snapshot) if snapshot.honours(epoch, now) => Ok(()),
+            Ok(snapshot) if snapshot.honours(Some(epoch), now) => Ok(()),
             Ok(_) => Err(AuthenticateError::Ended),
             Err(error) => Err(AuthenticateError::Unavailable(Some(error))),
         }

@@ -9,7 +9,7 @@ use sekisho_policy::rights::Rights;
 use sekisho_policy::schema::Violation;
 use sekisho_policy::task::{Outside, OutsideWhy};
 use sekisho_protocol::audit::{Need, RuleId, Verdict, Why};
-use sekisho_protocol::caller::{Basis, Caller};
+use sekisho_protocol::caller::{Basis, Caller, IssuedBy};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{ApprovalId, GrantId, RequestId, TaskId};
@@ -38,8 +38,8 @@ pub(crate) enum Denied {
     Declined(AskedFor),
     /// Rights, a task or the end of the token refuse the call, or its arguments are not those that the tool takes.
     Policy(PolicyDenial),
-    /// The token lacks scopes; `granted` holds those that it has.
-    StepUp { step_up: StepUp, granted: ScopeSet, task: Option<TaskId> },
+    /// The token lacks scopes; `granted` holds those that it has. `issued_by` is `None` for an anonymous caller.
+    StepUp { step_up: StepUp, granted: ScopeSet, task: Option<TaskId>, issued_by: Option<IssuedBy> },
     /// The call's task was spent or ended by other calls while the call was judged.
     Task { outside: Outside, over: bool },
     /// A person would have to approve the call, but it sends more beside its arguments than a page could show.
@@ -105,7 +105,11 @@ pub(crate) fn authorize(
         },
         Decision::StepUp(step_up) => {
             let (granted, task) = (caller.scopes.clone(), authority.need.task());
-            Err(Box::new(Denied::StepUp { step_up, granted, task }))
+            let issued_by = match &caller.basis {
+                Basis::Grant(granted) => Some(granted.issued_by.clone()),
+                Basis::Open => None,
+            };
+            Err(Box::new(Denied::StepUp { step_up, granted, task, issued_by }))
         }
         Decision::Deny(denial) => Err(Box::new(Denied::Policy(PolicyDenial {
             denial,

@@ -16,7 +16,7 @@ use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
 use sekisho_protocol::mcp::headers::HeaderError;
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::{Era, Revision};
-use sekisho_protocol::refusal::Refusal;
+use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
 use serde::Serialize;
 use serde_json::json;
 
@@ -24,12 +24,14 @@ use crate::authenticate::AuthenticateError;
 use crate::authorize::{Denied, Told};
 use crate::call::CallFault;
 use crate::challenge;
+use crate::external::ExternalFault;
 use crate::fault::{Fault, ROUNDS_FULL, Refused};
 use crate::forward::ForwardError;
 use crate::limits::{GatewaySettings, Limits};
 use crate::refusal::RefusalWord;
 use crate::rounds::QUESTION;
 use crate::route::{RouteError, Routed};
+use crate::scope_words::spoken_to;
 use crate::watchdog::{End, OpenError};
 
 /// A response that is about to be made.
@@ -45,7 +47,7 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
     let (base_url, limits) = (settings.base_url.as_str(), &settings.limits);
     let id = refused.id.as_ref();
     let draft = match &refused.fault {
-        Fault::Authenticate(error) => authenticate(routed, error),
+        Fault::Authenticate(error) => authenticate(routed, base_url, error),
         Fault::Call(fault) => call(routed, limits, id, fault),
         Fault::Denied { denied, told } => denied_draft(routed, base_url, id, denied, told),
         Fault::Ended(end) => ended(routed, id, *end),
@@ -82,7 +84,7 @@ pub(crate) fn response(routed: &Routed, settings: &GatewaySettings, refused: &Re
     };
     let mut response = json_response(draft.status, draft.body);
     let headers = response.headers_mut();
-    if let Some(value) = challenge::header(routed.card(), base_url, &refused.fault) {
+    if let Some(value) = challenge::header(&routed.route, base_url, &refused.fault) {
         headers.insert(WWW_AUTHENTICATE, value);
     }
     if let Fault::Call(CallFault::MethodNotAllowed { allow }) = &refused.fault {
@@ -154,9 +156,19 @@ fn rpc(
     Draft { status, word, body: error_response(id, code, message, Some(&data)) }
 }
 
+/// What a client is told when no scope of its external authorization server permits the call.
+const NO_SUCH_SCOPE: &str = "the authorization server of this server has no scope that permits the call; the operator of this server decides which \
+     scopes there are";
+
 /// RS-13, RS-14: 401 for a missing or bad token, 400 for a malformed header, 503 if the store cannot be asked.
-fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
+fn authenticate(routed: &Routed, base_url: &str, error: &AuthenticateError) -> Draft {
     let (status, word) = match error {
+        AuthenticateError::External(error) => match error.fault() {
+            ExternalFault::Ended(grant) => return kept_out(routed, Some(format!("{base_url}/grants/{grant}"))),
+            ExternalFault::Refused => (StatusCode::UNAUTHORIZED, RefusalWord::TokenInvalid),
+            ExternalFault::ShutOut => return kept_out(routed, None),
+            ExternalFault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::IssuerDown),
+        },
         AuthenticateError::Ended => (StatusCode::UNAUTHORIZED, RefusalWord::GrantEnded),
         AuthenticateError::Malformed => (StatusCode::BAD_REQUEST, RefusalWord::AuthorizationMalformed),
         AuthenticateError::Missing => (StatusCode::UNAUTHORIZED, RefusalWord::TokenMissing),
@@ -172,6 +184,23 @@ fn authenticate(routed: &Routed, error: &AuthenticateError) -> Draft {
     Draft { status, word, body: body.to_string().into_bytes() }
 }
 
+/// A token of an external authorization server that is good, of a client or a user that was shut out here. It is not a
+/// 401, because the client would get another such token without asking anybody, and come back with it.
+fn kept_out(routed: &Routed, page: Option<String>) -> Draft {
+    let (word, kind, reason) = match &page {
+        Some(_) => {
+            let reason =
+                "the user has ended the access of this client to this server; only the user can let it in again";
+            (RefusalWord::GrantEnded, RemedyKind::LetIn, reason)
+        }
+        None => (RefusalWord::UserShutOut, RemedyKind::None, "the user of this client is shut out here"),
+    };
+    let remedy = Remedy { kind, url: page, scopes: None };
+    let refusal = Refusal { set: SetName::Grant, reason: reason.to_owned(), remedy, request: routed.request };
+    let body = error_response(None, ErrorCode::Refused, &refusal.reason, Some(&refusal));
+    Draft { status: StatusCode::FORBIDDEN, word, body }
+}
+
 /// The refusal object of product §4, in the error's `data`. A job of another caller is refused in the protocol's own
 /// words for an unknown one (RS-53).
 fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denied, told: &Told) -> Draft {
@@ -183,7 +212,14 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
     if denied.is_invalid() {
         return invalid(routed, id, denied, told);
     }
-    let refusal = denied.refusal(routed.request, base_url);
+    let mut refusal = denied.refusal(routed.request, base_url);
+    if let Denied::StepUp { step_up, issued_by, .. } = denied {
+        refusal.remedy.scopes = spoken_to(&routed.route, issued_by.as_ref(), &step_up.scopes);
+        if refusal.remedy.scopes.is_none() {
+            refusal.remedy.kind = RemedyKind::None;
+            refusal.reason = NO_SUCH_SCOPE.to_owned();
+        }
+    }
     let (status, body) = match (told, id) {
         (Told::Elicitation(approval), Some(id)) => (StatusCode::OK, elicitation(id, *approval, &refusal)),
         (Told::InputRequired(state), Some(id)) => (StatusCode::OK, input_required(id, state, &refusal)),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sekisho_client::http::HttpClient;
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{NodeId, ServerName};
@@ -37,6 +38,8 @@ pub struct GatewayParts {
     pub entropy: Arc<dyn Entropy>,
     /// The node whose chain of records is written.
     pub node: NodeId,
+    /// The way to external authorization servers, which only the operator names.
+    pub issuers: Arc<dyn HttpClient>,
     /// Counts the refusals that are not recorded one by one.
     pub refusals: Arc<Refusals>,
     /// The rest of the configuration.

@@ -25,6 +25,7 @@ mod cors;
 mod credential;
 mod era;
 mod error;
+mod external;
 mod fault;
 mod feed;
 mod filter;
@@ -42,6 +43,7 @@ mod refusal;
 mod revision;
 mod rounds;
 mod route;
+mod scope_words;
 mod session;
 mod settle;
 mod shares;
@@ -61,6 +63,7 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::method::Revision;
 use tokio_util::sync::CancellationToken;
 
+pub use external::{ExternalParts, ExternalTokens, TokenForm};
 pub use forward::check_upstream_url;
 pub use forward::guard;
 pub use gateway::{Gateway, GatewayParts};
@@ -74,6 +77,7 @@ pub use upstream::{
 use audit::Journal;
 use authenticate::Authenticator;
 use catalogue::{Catalogues, RefreshError};
+use external::{External, ExternalSources};
 use forward::{ForwardLimits, Upstreams};
 use job::Jobs;
 use limits::Rates;
@@ -139,11 +143,19 @@ impl Gateway {
             memory: limits.memory.clone(),
             ..ForwardLimits::default()
         };
+        let external = External::new(ExternalSources {
+            http: parts.issuers,
+            store: parts.store.clone(),
+            entropy: Arc::clone(&parts.entropy),
+            node: parts.node,
+            rights: parts.rights.clone(),
+        });
         let gateway = Arc::new(Self {
             authenticator: Authenticator::new(
                 parts.settings.base_url.clone(),
                 limits.tokens_cached_max,
                 parts.store.clone(),
+                external,
             ),
             catalogues: Catalogues::new(parts.store.clone()),
             jobs: Jobs::default(),
@@ -263,10 +275,10 @@ async fn describe(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
     let found = route::check_host(&gateway.settings, request.uri(), request.headers())
         .and_then(|()| metadata::find(&routes, request.uri().path()));
     match found {
-        Ok(card) if route::is_other_name(&gateway.settings, request.uri(), request.headers()) => {
-            error::described_elsewhere(card.resource.as_str())
+        Ok(route) if route::is_other_name(&gateway.settings, request.uri(), request.headers()) => {
+            error::described_elsewhere(route.card.resource.as_str())
         }
-        Ok(card) => metadata::response(card, &gateway.settings.base_url),
+        Ok(route) => metadata::response(route, &gateway.settings.base_url),
         Err(error) => error::unrouted(error).0,
     }
 }

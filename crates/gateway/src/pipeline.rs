@@ -12,7 +12,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
-use sekisho_protocol::caller::{Basis, Caller, Recognition};
+use sekisho_protocol::caller::{Basis, Caller, IssuedBy, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
@@ -313,8 +313,12 @@ async fn deny(
 /// token ends soon, because a client may then refresh for that reason.
 async fn note_step_up(gateway: &Gateway, routed: &Routed, caller: &Caller, scopes: &ScopeSet) {
     let grant = match &caller.basis {
-        Basis::Grant(granted) if granted.expires > after(routed.now, LONGER_THAN_SECONDS) => granted.grant,
-        Basis::Grant(_) | Basis::Open => return,
+        Basis::Grant(granted) => match granted.issued_by {
+            IssuedBy::Checkpoint if granted.expires > after(routed.now, LONGER_THAN_SECONDS) => granted.grant,
+            // An external authorization server answers the refresh itself.
+            IssuedBy::Checkpoint | IssuedBy::External(_) => return,
+        },
+        Basis::Open => return,
     };
     let noted = async {
         let mut tx = gateway.store.begin().await?;

@@ -32,6 +32,7 @@ pub(crate) enum RefusalWord {
     HostUnknown,
     HttpMethod,
     IdInUse,
+    IssuerDown,
     MethodUnknown,
     Name,
     NoRecord,
@@ -71,6 +72,7 @@ pub(crate) enum RefusalWord {
     UpstreamTooLarge,
     UpstreamUnreachable,
     UpstreamWaits,
+    UserShutOut,
     VersionUnsupported,
 }
 
@@ -104,6 +106,7 @@ impl RefusalWord {
             Self::HostUnknown => "host_unknown",
             Self::HttpMethod => "http_method",
             Self::IdInUse => "id_in_use",
+            Self::IssuerDown => "issuer_down",
             Self::MethodUnknown => "method_unknown",
             Self::Name => "name",
             Self::NoRecord => "no_record",
@@ -143,6 +146,7 @@ impl RefusalWord {
             Self::UpstreamTooLarge => "upstream_too_large",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::UpstreamWaits => "upstream_waits",
+            Self::UserShutOut => "user_shut_out",
             Self::VersionUnsupported => "version_unsupported",
         }
     }

@@ -17,6 +17,7 @@ use sekisho_protocol::server::ServerCard;
 use tokio::time::Instant;
 
 use crate::credential::{Credential, CredentialError};
+use crate::external::ExternalTokens;
 use crate::limits::{GatewaySettings, Limits};
 use crate::upstream::{UpstreamName, UpstreamSettings};
 
@@ -75,6 +76,8 @@ pub struct Route {
     pub arguments: KeepArguments,
     /// Whether agents get the two tools with which they bind themselves to a task.
     pub agent_tasks: bool,
+    /// What it accepts of an external authorization server, if its card names one.
+    pub external: Option<Arc<ExternalTokens>>,
 }
 
 impl Route {

@@ -74,7 +74,7 @@ pub(crate) enum ProvenError {
     Scope,
     #[error("`state` is longer than {STATE_BYTES_MAX} bytes")]
     State,
-    #[error("`resource` must name exactly one server of this issuer")]
+    #[error("`resource` must name exactly one server to which this issuer grants access")]
     Target,
     #[error(transparent)]
     Internal(#[from] Fault),

@@ -17,7 +17,7 @@ use sekisho_policy::decide::{decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::schema::ToolSchema;
-use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
+use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, IssuedBy, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{ClientId, GrantId, TokenId, UserId};
@@ -86,6 +86,7 @@ fn caller(seed: u64) -> Caller {
             task: None,
             token: TokenId::generate(now(), &SeededEntropy::default()),
             expires: after(now(), 60),
+            issued_by: IssuedBy::Checkpoint,
         }),
     }
 }

@@ -111,6 +111,10 @@ pub struct Decision {
     /// By which token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenId>,
+    /// Which external authorization server issued the token: its issuer identifier. Absent if it was our own issuer, or if
+    /// there was no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<Arc<str>>,
     /// In which task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,

@@ -154,7 +154,7 @@ impl<'de> Deserialize<'de> for ActorPath {
 
 /// The caller and the basis of its authority: everything that the pipeline may know about it.
 ///
-/// Made from a verified token whose grant is alive and of the same epoch, or for a request without a token at a server
+/// Made from a verified token whose grant is alive, or for a request without a token at a server
 /// that was opened on purpose; never from a header, a body or a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -168,13 +168,14 @@ pub struct Caller {
 /// that a new variant does not compile before each of these places handles it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Basis {
-    /// An access token of ours, and the grant behind it.
+    /// An access token, and our grant behind it. [`Granted::issued_by`] says who issued the token.
     Grant(Granted),
     /// No token: the server was opened on purpose (`access = "public"`), and the caller is anonymous.
     Open,
 }
 
-/// The claims of a verified access token of ours, besides its scopes.
+/// What is known of a caller with an access token, besides its scopes. There is a grant of ours behind every token, also
+/// behind one of an external authorization server: it was made when the token's client came for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Granted {
     /// The subject that the client calls for.
@@ -187,10 +188,33 @@ pub struct Granted {
     pub grant: GrantId,
     /// The task that the token names, if it names one.
     pub task: Option<TaskId>,
-    /// The token's identifier, for the records. It is not the token.
+    /// The identifier under which the records know the token. It is not the token. For a token of an external
+    /// authorization server it is made when the token is seen.
     pub token: TokenId,
     /// When the token expires. Open streams end with it.
     pub expires: Timestamp,
+    /// Who issued the token.
+    pub issued_by: IssuedBy,
+}
+
+/// Who issued the token that a caller showed. Code that treats these callers differently matches on this without a
+/// wildcard arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuedBy {
+    /// The checkpoint's own issuer.
+    Checkpoint,
+    /// An external authorization server, which the server's configuration names. This is its issuer identifier.
+    External(Arc<str>),
+}
+
+impl IssuedBy {
+    /// Returns the issuer identifier of an external authorization server.
+    pub fn external(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Checkpoint => None,
+            Self::External(issuer) => Some(issuer),
+        }
+    }
 }
 
 /// A subject and the clients that it acts through, for which rights are evaluated: a caller, or somebody who could
@@ -286,6 +310,7 @@ impl Caller {
             task: None,
             token: TokenId::generate(now, &entropy),
             expires: Timestamp::MAX,
+            issued_by: IssuedBy::Checkpoint,
         };
         change(&mut granted);
         Self { scopes: ScopeSet::empty(), basis: Basis::Grant(granted) }

@@ -17,6 +17,7 @@ pub mod decimal;
 pub mod diagram;
 pub mod digest;
 pub mod env;
+pub mod external;
 #[cfg(feature = "test-util")]
 pub mod growth;
 pub mod ids;

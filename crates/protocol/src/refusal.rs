@@ -28,6 +28,9 @@ pub enum RemedyKind {
     Approve,
     /// An owner is asked to lend access.
     AskAccess,
+    /// The user lets the client in again whose grant was ended here. Only at servers with an external authorization
+    /// server: elsewhere the client asks for a new grant by itself.
+    LetIn,
     /// There is none.
     None,
     /// The client asks for more scopes.

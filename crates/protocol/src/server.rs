@@ -1,8 +1,10 @@
 //! What surfaces know of a protected server: its name, its identifier, what ordinary use of it needs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::catalogue::ToolClass;
+use crate::external::ExternalIssuer;
 use crate::ids::ServerName;
 use crate::resource::ResourceId;
 use crate::scope::ScopeSet;
@@ -36,6 +38,15 @@ pub struct ServerCard {
     pub templates: Vec<TaskTemplate>,
     /// Whether the owner's first consent also classifies its tools (servers of `run`).
     pub classify_at_consent: bool,
+    /// The external authorization server whose tokens the server accepts. `None`: only our own issuer grants access.
+    pub external: Option<Arc<ExternalIssuer>>,
+}
+
+impl ServerCard {
+    /// Whether the server accepts access tokens of our own issuer.
+    pub fn takes_ours(&self) -> bool {
+        self.external.as_ref().is_none_or(|external| external.ours_too)
+    }
 }
 
 /// All servers in force. Made whole on every change of configuration; never altered in place.
@@ -55,9 +66,9 @@ impl ServerDirectory {
         self.servers.get(name)
     }
 
-    /// The server with this identifier (RFC 8707 `resource`).
+    /// The server with this identifier (RFC 8707 `resource`), if our own issuer grants access to it.
     pub fn of_resource(&self, resource: &ResourceId) -> Option<&ServerCard> {
-        self.servers.values().find(|card| card.resource == *resource)
+        self.servers.values().find(|card| card.resource == *resource).filter(|card| card.takes_ours())
     }
 
     /// All servers by name.
@@ -65,9 +76,9 @@ impl ServerDirectory {
         self.servers.values()
     }
 
-    /// The only server, where there is exactly one.
+    /// The only server to which our own issuer grants access, if there is exactly one.
     pub fn single(&self) -> Option<&ServerCard> {
-        let mut cards = self.servers.values();
+        let mut cards = self.servers.values().filter(|card| card.takes_ours());
         cards.next().filter(|_| cards.next().is_none())
     }
 }

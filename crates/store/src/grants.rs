@@ -73,6 +73,18 @@ pub struct Grant {
     pub revoked_at: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
+    /// The external authorization server whose token brought it. `None`: our own issuer made it.
+    pub issuer: Option<String>,
+    /// When its client was let in again after it had ended.
+    pub released_at: Option<Timestamp>,
+}
+
+impl Grant {
+    /// Whether it has ended and keeps its client out, because it came from an external authorization server whose tokens
+    /// are still good. Its user can let the client in again.
+    pub fn keeps_out(&self) -> bool {
+        self.issuer.is_some() && self.revoked_at.is_some() && self.released_at.is_none()
+    }
 }
 
 /// Which grants to list. A field that is `None` does not restrict the list.
@@ -513,7 +525,7 @@ impl Grants<'_> {
     }
 }
 
-fn read(row: Row) -> Result<Grant, StoreError> {
+pub(crate) fn read(row: Row) -> Result<Grant, StoreError> {
     Ok(Grant {
         id: row.parse("id")?,
         subject: row.parse("subject")?,
@@ -529,6 +541,8 @@ fn read(row: Row) -> Result<Grant, StoreError> {
         expires_at: row.time_opt("expires_at")?,
         revoked_at: row.time_opt("revoked_at")?,
         last_used_at: row.time_opt("last_used_at")?,
+        issuer: row.text_opt("issuer")?,
+        released_at: row.time_opt("released_at")?,
     })
 }
 

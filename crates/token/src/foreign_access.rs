@@ -45,6 +45,10 @@ pub struct ForeignAccess {
     pub client: ClientId,
     /// The scopes, as the issuer names them. Configuration says what they mean here.
     pub scopes: ScopeSet,
+    /// All audiences that the token names.
+    pub audiences: Vec<String>,
+    /// When the token was issued, if it says so.
+    pub iat: Option<Timestamp>,
     /// When the token expires.
     pub exp: Timestamp,
     /// All claims, for the mapping of claims.
@@ -109,8 +113,21 @@ pub fn verify_foreign_access(
     if !is_subject(&wire.sub) {
         return Err(VerifyError::Claims);
     }
-    let exp = Timestamp::from_second(wire.exp).map_err(|_| VerifyError::Claims)?;
-    Ok(ForeignAccess { subject: wire.sub, client: client(&claims)?, scopes: scopes(&claims)?, exp, claims })
+    // RFC 9068 §2.2 requires these of a token that calls itself `at+jwt`.
+    let is_complete = wire.iat.is_some() && claims.get("jti").is_some_and(Value::is_string);
+    if expect.typed == TokenType::AtJwt && !is_complete {
+        return Err(VerifyError::Claims);
+    }
+    let moment = |second| Timestamp::from_second(second).map_err(|_| VerifyError::Claims);
+    Ok(ForeignAccess {
+        subject: wire.sub,
+        client: client(&claims)?,
+        scopes: scopes(&claims)?,
+        audiences: wire.aud.0,
+        iat: wire.iat.map(moment).transpose()?,
+        exp: moment(wire.exp)?,
+        claims,
+    })
 }
 
 /// Returns the client: `client_id` (RFC 9068), `azp` (OpenID), `appid` (Entra ID, version 1) or `cid` (Okta). All that

@@ -163,8 +163,11 @@ sentences! {
     ActCodeReplayed: "code_replayed", "認可コードの再使用";
     ActConsentDenied: "consent_denied", "同意の拒否";
     ActConsentGiven: "consent_given", "同意";
+    ActGrantMade: "grant_made", "外部の認可サーバーによる許可";
+    ActGrantReleased: "grant_released", "終了した許可の解除";
     ActGrantReplaced: "grant_replaced", "許可の置き換え";
     ActGrantRevoked: "grant_revoked", "許可の終了";
+    ActGrantWidened: "grant_widened", "外部の認可サーバーによる許可の拡大";
     ActIdentityLinked: "identity_linked", "プロバイダーのアカウントとの関連付け";
     ActIdentitySignedIn: "identity_signed_in", "プロバイダーでのログイン";
     ActIdentityUnlinked: "identity_unlinked", "プロバイダーのアカウントとの関連付けの解除";
@@ -499,6 +502,10 @@ sentences! {
     Begin: "Begin the task", "作業を始める";
     ClassUnknown: "not classified", "未分類";
     NotCovered: "needs a permission that it will ask you for", "追加の許可が必要（使うときに確認されます）";
+    LetInBy: "Let in by", "接続を認めた認可サーバー";
+    ReleaseGrant: "Let it in again", "再び接続を認める";
+    ReleaseGrantNote: "This application still has access tokens of the authorization server. They are refused until you let it in again.",
+        "このアプリケーションは認可サーバーのトークンをまだ持っていますが、再び認めるまで拒否されます。";
     EndGrantNote: "Ends at once. The application must ask again to come back.", "直ちに終了します。再び使うには、改めて許可を求める必要があります。";
 
     // One task.

@@ -107,6 +107,8 @@ pub enum FormKind {
     Logout,
     /// Change the password.
     Password,
+    /// Let the client of an ended grant in again.
+    ReleaseGrant,
     /// Continue without a task after it ended.
     ResumeTask,
     /// Choose a password by a setup link.
@@ -139,6 +141,7 @@ impl FormKind {
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Password => "password",
+            Self::ReleaseGrant => "release-grant",
             Self::ResumeTask => "resume-task",
             Self::Setup => "setup",
             Self::ShowArguments => "show-arguments",

@@ -44,6 +44,9 @@ pub struct Explained {
     pub grant: Option<GrantId>,
     /// Its client.
     pub client: Option<ClientId>,
+    /// The external authorization server whose token brought it. `None`: our own issuer made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// In which sets each tool of the server is.
     pub tools: Vec<ToolSets>,
 }
@@ -82,7 +85,8 @@ pub async fn explain(
     let mut tx = store.read().await?;
     let user = crate::reading::user(&mut tx, &question.user).await?;
     let subject = Subject::User(user.id);
-    let state = newest(&mut tx, question, &subject, now).await?;
+    let (state, issuer) = newest(&mut tx, question, &subject, now).await?.unzip();
+    let issuer = issuer.flatten();
     let tools = tx.catalogue().list(&question.server).await?;
     let definition = tx.catalogue().definition(&question.server, &question.tool).await?;
     let schema = definition.as_deref().and_then(ToolSchema::of_definition).map(Arc::new);
@@ -115,17 +119,18 @@ pub async fn explain(
         explanation,
         grant: state.as_ref().map(|state| state.grant),
         client: state.as_ref().map(|state| state.client.clone()),
+        issuer,
         tools: standings.collect(),
     })
 }
 
-/// Returns the newest living grant.
+/// Returns the newest living grant, and the external authorization server that it came from.
 async fn newest(
     tx: &mut Tx,
     question: &Question,
     subject: &Subject,
     now: Timestamp,
-) -> Result<Option<GrantState>, ActError> {
+) -> Result<Option<(GrantState, Option<String>)>, ActError> {
     let filter = GrantFilter {
         subject: Some(subject.clone()),
         client: question.client.clone(),
@@ -133,7 +138,7 @@ async fn newest(
     };
     for grant in tx.grants().list(&filter).await?.into_iter().rev() {
         if let Some(state) = reading::living(tx, grant.id, now).await? {
-            return Ok(Some(state));
+            return Ok(Some((state, grant.issuer)));
         }
     }
     Ok(None)

@@ -44,6 +44,8 @@ pub async fn grants(tx: &mut Tx, user: Option<&str>, now: Timestamp) -> Result<V
     let row = |grant: Grant| GrantRow {
         id: grant.id,
         subject: names.of(&grant.subject),
+        keeps_out: grant.keeps_out(),
+        issuer: grant.issuer,
         client: grant.client,
         server: grant.server,
         scopes: grant.scopes.to_string(),

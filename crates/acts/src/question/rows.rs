@@ -144,6 +144,12 @@ pub struct GrantRow {
     pub revoked: bool,
     /// Whether it was revoked or its time is over.
     pub ended: bool,
+    /// The external authorization server whose token brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Whether it keeps its client out until its user lets the client in again.
+    #[serde(default)]
+    pub keeps_out: bool,
 }
 
 /// A record, listed.

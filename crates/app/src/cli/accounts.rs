@@ -13,6 +13,11 @@ pub(crate) enum GrantCommand {
         #[arg(long)]
         user: Option<String>,
     },
+    /// Let the client of an ended grant in again, at a server with an external authorization server
+    Release {
+        /// Its identifier
+        grant: GrantId,
+    },
     /// End a grant and everything derived from it; or every agent of one user, or of all
     Revoke {
         /// Its identifier

@@ -73,7 +73,10 @@ fn say(explained: &Explained, names: &Names) {
         say!("                   {rule} cannot compare the argument `{}` as it is sent", argument.escape_debug());
     }
     let through = match (&explained.grant, &explained.client) {
-        (Some(id), Some(client)) => format!("{id} of {}: {}", names.client(client), grant.scopes),
+        (Some(id), Some(client)) => {
+            let by = explained.issuer.as_ref().map_or_else(String::new, |issuer| format!(", let in by {issuer}"));
+            format!("{id} of {}{by}: {}", names.client(client), grant.scopes)
+        }
         _ => "nothing was granted".to_owned(),
     };
     say!("  grant   {:<8} needs {}; {through}", inside(grant.inside), grant.needed);
@@ -160,6 +163,9 @@ fn say_decision(decision: &Decision, names: &Names) {
     );
     let client = decision.client.as_ref().map_or_else(|| "nobody".to_owned(), |client| names.client(client));
     say!("  who     {} through {client}", names.subject(&decision.subject));
+    if let Some(issuer) = &decision.issuer {
+        say!("  token   of {issuer}");
+    }
     say!("  rights  {}", super::rules(&decision.because));
     if !decision.scopes.is_empty() {
         say!("  grant   needs {}", decision.scopes);

@@ -12,9 +12,11 @@ use crate::error::CommandError;
 pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<(), CommandError> {
     let act = match command {
         GrantCommand::List { user } => Command::GrantList { user },
+        GrantCommand::Release { grant } => Command::GrantRelease { grant },
         GrantCommand::Revoke { grant: Some(grant), .. } => Command::GrantRevoke { grant },
         GrantCommand::Revoke { grant: None, user, .. } => Command::GrantRevokeAll { user },
     };
+    let is_release = matches!(act, Command::GrantRelease { .. });
     let is_all = matches!(act, Command::GrantRevokeAll { .. });
     let outcome = control::act(common, act).await?;
     if common.json {
@@ -24,6 +26,7 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
         Outcome::Done { count } if is_all => {
             say!("{count} grants ended; open streams end within a second");
         }
+        Outcome::Done { .. } if is_release => say!("its next token makes a new grant"),
         Outcome::Done { .. } => say!("revoked; open streams end within a second"),
         Outcome::Grants { grants } => {
             let names = Names::read(common).await;
@@ -31,6 +34,7 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
                 .into_iter()
                 .map(|grant| {
                     let state = match (grant.revoked, grant.ended) {
+                        (true, _) if grant.keeps_out => "kept out",
                         (true, _) => "revoked",
                         (false, true) => "ended",
                         (false, false) => "alive",
@@ -46,10 +50,11 @@ pub(crate) async fn perform(common: &Common, command: GrantCommand) -> Result<()
                         ends,
                         grant.scopes,
                         names.client(&grant.client),
+                        grant.issuer.unwrap_or_else(|| "–".to_owned()),
                     ]
                 })
                 .collect();
-            print_table(&["GRANT", "USER", "SERVER", "STATE", "SINCE", "ENDS", "SCOPES", "CLIENT"], &rows);
+            print_table(&["GRANT", "USER", "SERVER", "STATE", "SINCE", "ENDS", "SCOPES", "CLIENT", "LET IN BY"], &rows);
         }
         other => return Err(unexpected(&other)),
     }

@@ -54,9 +54,8 @@ impl Names {
     pub(crate) fn know(&self, subject: Option<&Subject>, client: Option<&ClientId>) -> bool {
         let user =
             |subject: &Subject| !matches!(subject, Subject::User(_)) || self.users.contains_key(&subject.to_string());
-        // A client with a metadata document has no name in the list.
-        let client_is =
-            |client: &ClientId| client.as_str().contains("://") || self.clients.contains_key(client.as_str());
+        // A client with a metadata document, or of an external authorization server, has no name in the list.
+        let client_is = |client: &ClientId| client.as_str().contains(':') || self.clients.contains_key(client.as_str());
         subject.is_none_or(user) && client.is_none_or(client_is)
     }
 }

@@ -201,8 +201,11 @@ fn words(kind: ActKind) -> (&'static str, &'static str) {
         K::CodeReplayed => ("uses a code twice", "OAuth 2.1 §4.1.3"),
         K::ConsentDenied => ("refuses", "OAuth 2.1 §4.1.2.1"),
         K::ConsentGiven => ("lets the client in", "OAuth 2.1 §4.1.1"),
+        K::GrantMade => ("comes with a token of an external authorization server", "RFC 9068 §4"),
+        K::GrantReleased => ("lets the client in again", "configuration"),
         K::GrantReplaced => ("is let in anew", "OAuth 2.1 §4.1.3"),
         K::GrantRevoked => ("ends the grant", "RFC 7009"),
+        K::GrantWidened => ("comes with a token that permits more", "RFC 9068 §4"),
         K::GrantsRevoked => ("ends grants", "RFC 7009"),
         K::GroupAdded => ("makes a group", "RFC 7644 §3.3"),
         K::GroupChanged => ("changes a group", "RFC 7644 §3.5"),
@@ -251,7 +254,8 @@ fn decided(sequence: &mut Sequence, decision: &Decision, names: &Names) {
     };
     let rules = if decision.because.is_empty() { "no rule".to_owned() } else { super::rules(&decision.because) };
     let whose = who(names, Some(&decision.subject), decision.client.as_ref());
-    sequence.note(GATEWAY, &format!("rights by {rules}, need {need}, of {whose}"));
+    let by = decision.issuer.as_ref().map_or_else(String::new, |issuer| format!(", token of {issuer}"));
+    sequence.note(GATEWAY, &format!("rights by {rules}, need {need}, of {whose}{by}"));
     let why = decision.why.map_or("", Why::as_str);
     match decision.verdict {
         Verdict::Permit => {

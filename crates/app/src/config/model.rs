@@ -11,6 +11,7 @@ use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
+use super::authorization::Authorization;
 use super::login::Login;
 
 /// `sekisho.toml`.
@@ -243,6 +244,9 @@ pub(crate) struct ServerDefinition {
     /// Tasks, by name, that people can choose when they let a client in.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) templates: BTreeMap<String, Template>,
+    /// An external authorization server, whose access tokens this server accepts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) authorization: Option<Authorization>,
 }
 
 /// A task that people can choose when they let a client in.

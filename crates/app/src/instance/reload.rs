@@ -32,9 +32,9 @@ impl Instance {
     async fn put_in_force(&self, configuration: &Configuration) -> Result<(), CommandError> {
         let defined = defined(&self.store, &self.source, configuration).await?;
         let people = people(&self.store, self.clock.now()).await?;
-        let directory = servers::directory(&defined, &self.base_url)?;
+        let directory = servers::directory(&defined, &self.base_url, &configuration.login)?;
         let rights = servers::rights(&defined, people, configuration)?;
-        let routes = self.routes_of(defined, configuration.audit.arguments_days).await?;
+        let routes = self.routes_of(defined, configuration).await?;
         self.watches.rights.send_replace(Arc::new(rights));
         self.watches.directory.send_replace(Arc::new(directory));
         self.watches.routes.send_replace(Arc::new(routes));
@@ -46,11 +46,13 @@ impl Instance {
 
     /// Makes routes, reading the secrets that they name. Their files may hang, so they are read on a thread that nobody
     /// else waits for.
-    async fn routes_of(&self, defined: Vec<Defined>, arguments_days: u32) -> Result<Routes, CommandError> {
+    async fn routes_of(&self, defined: Vec<Defined>, configuration: &Configuration) -> Result<Routes, CommandError> {
+        let (arguments_days, login) = (configuration.audit.arguments_days, configuration.login.clone());
         let (base_url, extra_ca, builtin) = (self.base_url.clone(), self.extra_ca.clone(), self.builtin.clone());
         let read = os::beside(READ_TIMEOUT, move || {
             let (base_url, extra_ca) = (base_url.as_str(), extra_ca.as_deref());
-            servers::routes(&defined, RouteParts { base_url, arguments_days, extra_ca, builtin: &builtin })
+            let (builtin, login) = (&builtin, &login);
+            servers::routes(&defined, RouteParts { base_url, arguments_days, extra_ca, builtin, login })
         });
         read.await.unwrap_or_else(|| {
             Err(CommandError::environment(

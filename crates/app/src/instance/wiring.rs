@@ -118,7 +118,8 @@ impl Instance {
         let defined = defined(&store, &source, &configuration).await?;
         let people = people(&store, clock.now()).await?;
         let (rights, rights_seen) = watch::channel(Arc::new(servers::rights(&defined, people, &configuration)?));
-        let (directory, directory_seen) = watch::channel(Arc::new(servers::directory(&defined, &base_url)?));
+        let (directory, directory_seen) =
+            watch::channel(Arc::new(servers::directory(&defined, &base_url, &configuration.login)?));
         let builtin = BuiltInSettings(Arc::new(CheckpointServer::new(CheckpointParts {
             store: store.clone(),
             rights: rights_seen.clone(),
@@ -128,8 +129,13 @@ impl Instance {
             base_url: base_url.clone(),
         })));
         let arguments_days = configuration.audit.arguments_days;
-        let parts =
-            RouteParts { base_url: &base_url, arguments_days, extra_ca: extra_ca.as_deref(), builtin: &builtin };
+        let parts = RouteParts {
+            base_url: &base_url,
+            arguments_days,
+            extra_ca: extra_ca.as_deref(),
+            builtin: &builtin,
+            login: &configuration.login,
+        };
         let (routes, routes_seen) = watch::channel(Arc::new(servers::routes(&defined, parts)?));
         let site = Site::new(SiteParts {
             store: store.clone(),
@@ -163,6 +169,7 @@ impl Instance {
             clock: clock.clone(),
             entropy,
             node,
+            issuers: Arc::new(reach::named(&configuration, extra_ca.clone())?),
             refusals: upkeep.refusals.clone(),
             settings,
         };

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Defined, RouteParts, directory, groups_of, resolve, routes};
 use crate::builtin::TOOLS;
+use crate::config::login::Login;
 use crate::config::{Configuration, ServerDefinition};
 
 fn defined(definition: ServerDefinition) -> Defined {
@@ -49,8 +50,11 @@ impl BuiltIn for Idle {
     }
 }
 
+static NO_LOGIN: Login = Login { passwords: true, provider: Vec::new() };
+
 fn parts(builtin: &BuiltInSettings) -> RouteParts<'_> {
-    RouteParts { base_url: "http://localhost:1", arguments_days: 30, extra_ca: None, builtin }
+    let login = &NO_LOGIN;
+    RouteParts { base_url: "http://localhost:1", arguments_days: 30, extra_ca: None, builtin, login }
 }
 
 /// ST-01, ATK-90: a child gets what is named and nothing else of our environment.
@@ -81,7 +85,7 @@ fn the_checkpoint_itself_is_mounted_like_any_other() {
 
 #[test]
 fn a_server_is_identified_by_the_base_url_and_its_name() {
-    let directory = directory(&[defined(program())], "https://mcp.example.com").unwrap();
+    let directory = directory(&[defined(program())], "https://mcp.example.com", &NO_LOGIN).unwrap();
     let card = directory.single().unwrap();
     assert_eq!(card.resource.as_str(), "https://mcp.example.com/mcp/notes");
     assert_eq!(card.scopes_default.to_string(), "mcp:read mcp:write");

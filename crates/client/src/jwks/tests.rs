@@ -31,14 +31,32 @@ async fn a_key_set_is_fetched_once_while_fresh() {
     assert_eq!(http.lines().len(), 2);
 }
 
-/// ATK-60, RS-32: unknown key names cost the owner of the keys at most one fetch a minute.
+/// ATK-60, ATK-389, RS-32: unknown key names cost the owner of the keys four fetches in a row at most, and one a minute
+/// in the long run.
 #[tokio::test]
 async fn a_flood_of_unknown_keys_costs_one_fetch_a_minute() {
     let (http, sets) = sets(Scripted::default().json(LINE, 200, &json!({ "keys": [] })));
     for attempt in 0..100_000 {
         sets.renewed(&Destination::given(URL), at(attempt / 1000)).await.unwrap();
     }
-    assert_eq!(http.lines().len(), 2);
+    assert_eq!(http.lines().len(), 6);
+    for second in 100..700 {
+        sets.renewed(&Destination::given(URL), at(second)).await.unwrap();
+    }
+    assert_eq!(http.lines().len(), 16);
+}
+
+/// A key that is published just after a fetch is found at once, and it is known how old the cached set is.
+#[tokio::test]
+async fn a_key_that_is_published_just_after_a_fetch_is_found() {
+    let (http, sets) =
+        sets(Scripted::default().json(LINE, 200, &json!({ "keys": [1] })).json(LINE, 200, &json!({ "keys": [2] })));
+    let url = Destination::given(URL);
+    assert_eq!(sets.fetched_at(&url).await, None);
+    sets.current(&url, at(0)).await.unwrap();
+    assert_eq!(&*sets.renewed(&url, at(0)).await.unwrap(), r#"{"keys":[1]}"#);
+    assert_eq!(&*sets.renewed(&url, at(1)).await.unwrap(), r#"{"keys":[2]}"#);
+    assert_eq!((http.lines().len(), sets.fetched_at(&url).await), (2, Some(at(1))));
 }
 
 /// ATK-60: the last set is used for a bounded time while fetches fail; failed fetches are not repeated at once.

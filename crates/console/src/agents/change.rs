@@ -2,7 +2,7 @@
 
 use sekisho_acts::grant::{self, Whose};
 use sekisho_acts::task::{self, Begin, KnownTools, may_begin};
-use sekisho_acts::{ActError, reading};
+use sekisho_acts::{ActError, external, reading};
 use sekisho_protocol::ids::GrantId;
 use sekisho_protocol::task::TaskOrigin;
 use sekisho_store::TaskPlace;
@@ -79,6 +79,25 @@ pub(super) async fn end(console: &Console, visit: &Visit, id: &str, form: &Form)
         Err(ActError::Absent { .. }) => Ok(()),
         Err(error) => Err(own::page_error(error)),
     }
+}
+
+/// Lets the client of an ended grant in again.
+pub(super) async fn release(console: &Console, visit: &Visit, id: &str, form: &Form) -> Result<GrantId, PageError> {
+    let grant: GrantId = id.parse().map_err(|_| PageError::NotThere)?;
+    let form = own::fields(form, &[])?;
+    let mut tx = session::begin(&console.site, visit).await?;
+    let session = session::current(&mut tx, visit).await?.ok_or(PageError::Forgery)?;
+    if !is_ours(visit, Some(&session), FormKind::ReleaseGrant, id, form.one("csrf")) {
+        return Err(PageError::Forgery);
+    }
+    let (_, session) = find(&mut tx, visit, grant).await?;
+    match external::release(&mut tx, &own::performer(console, visit, &session), grant).await {
+        Ok(()) => tx.commit().await?,
+        // Let in meanwhile, which is what was wanted.
+        Err(ActError::Absent { .. }) => {}
+        Err(error) => return Err(own::page_error(error)),
+    }
+    Ok(grant)
 }
 
 /// Ends every grant of the person who is signed in.

@@ -43,7 +43,11 @@ pub(super) struct AgentPage {
     last_used: Option<String>,
     ends: Option<String>,
     alive: bool,
+    /// The external authorization server that let the client in.
+    issuer: Option<String>,
     end_csrf: String,
+    /// `None`: the client is not kept out.
+    release_csrf: Option<String>,
     /// `None`: a task cannot be begun here now.
     begin: Option<BeginForm>,
 }
@@ -114,6 +118,10 @@ pub(super) async fn page(
         last_used: grant.last_used_at.map(shown::moment),
         ends: grant.expires_at.map(shown::moment),
         alive,
+        issuer: grant.issuer.as_deref().map(|issuer| plain_text(issuer, 300)),
+        release_csrf: grant
+            .keeps_out()
+            .then(|| form_token(visit, Some(&session), FormKind::ReleaseGrant, &text).expose().to_owned()),
         end_csrf: form_token(visit, Some(&session), FormKind::EndGrant, &text).expose().to_owned(),
         begin,
         client,

@@ -134,7 +134,7 @@ impl World {
 async fn a_grant_is_read_once_until_it_may_have_changed() {
     let world = World::new().await;
     let first = world.snapshot().await;
-    assert!(first.honours(0, world.now));
+    assert!(first.honours(Some(0), world.now));
     assert!(Arc::ptr_eq(&first, &world.snapshot().await));
     assert!(world.grants.is_current(&first));
     world.grants.forget(world.grant);
@@ -222,11 +222,11 @@ async fn what_was_known_before_the_store_went_away_is_not_known_after() {
 async fn an_end_that_is_brought_forward_holds_after_the_change() {
     let world = World::new().await;
     let (soon, then) = (after(world.now, 59), after(world.now, 60));
-    assert!(world.snapshot().await.honours(0, then));
+    assert!(world.snapshot().await.honours(Some(0), then));
     let mut tx = world.store.begin().await.unwrap();
     assert!(tx.grants().end_at(world.grant, then).await.unwrap());
     tx.commit().await.unwrap();
     world.grants.forget(world.grant);
     let snapshot = world.snapshot().await;
-    assert!(snapshot.honours(0, soon) && !snapshot.honours(0, then));
+    assert!(snapshot.honours(Some(0), soon) && !snapshot.honours(Some(0), then));
 }

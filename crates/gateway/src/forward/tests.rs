@@ -69,9 +69,10 @@ fn routes(settings: StdioSettings) -> Routes {
         classes: BTreeMap::new(),
         templates: Vec::new(),
         classify_at_consent: false,
+        external: None,
     };
     let upstream = Upstream::behind(&name, UpstreamSettings::Stdio(settings));
-    let route = Route { card, upstream, arguments: KeepArguments::None, agent_tasks: false };
+    let route = Route { card, upstream, arguments: KeepArguments::None, agent_tasks: false, external: None };
     Routes { servers: BTreeMap::from([(name, Arc::new(route))]) }
 }
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod issuer;
+#[cfg(test)]
 mod world;
 
 #[cfg(test)]
@@ -16,6 +18,8 @@ mod builtin;
 mod children;
 #[cfg(test)]
 mod discovery;
+#[cfg(test)]
+mod external;
 #[cfg(test)]
 mod growth;
 #[cfg(test)]

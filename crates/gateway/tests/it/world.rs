@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use sekisho_client::http::{HttpSettings as HttpClientSettings, SafeHttp};
 use sekisho_gateway::{
     Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, Upstream,
     UpstreamSettings,
@@ -115,6 +116,9 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
+            issuers: Arc::new(
+                SafeHttp::new(HttpClientSettings { allow_http_loopback: true, ..Default::default() }).unwrap(),
+            ),
             refusals: Arc::default(),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
@@ -427,10 +431,12 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
                 classes: BTreeMap::new(),
                 templates: Vec::new(),
                 classify_at_consent: false,
+                external: None,
             },
             upstream: Upstream::behind(&name(server), UpstreamSettings::Http(HttpSettings::new(fake.url()))),
             arguments: KeepArguments::Digest,
             agent_tasks: false,
+            external: None,
         };
         (name(server), Arc::new(route))
     });
@@ -492,7 +498,6 @@ impl Ask<'_> {
         self
     }
 
-    /// Returns the body as text, to be changed.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.body.to_vec()).unwrap()
     }
@@ -513,7 +518,6 @@ impl Ask<'_> {
         Reply { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 
-    /// Sends the request and returns the response as a stream.
     pub(crate) async fn open(self) -> Stream {
         let response = self.response().await;
         let (head, body) = response.into_parts();
@@ -541,12 +545,10 @@ impl Reply {
         self.json()["error"]["code"].as_i64().unwrap_or_default()
     }
 
-    /// Returns the answer, whether it was streamed or not.
     pub(crate) fn messages_or_json(&self) -> Value {
         self.messages().pop().unwrap_or_else(|| self.json())
     }
 
-    /// Returns the messages of an event stream.
     pub(crate) fn messages(&self) -> Vec<Value> {
         messages(&self.body)
     }
@@ -559,7 +561,6 @@ fn messages(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// A response that is still being received.
 pub(crate) struct Stream {
     pub(crate) status: StatusCode,
     body: Incoming,
@@ -567,7 +568,6 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Waits for the next message; `None` when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         self.within(Duration::from_secs(20)).await
     }

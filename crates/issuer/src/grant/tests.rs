@@ -117,6 +117,8 @@ fn grant() -> Grant {
         expires_at: None,
         revoked_at: None,
         last_used_at: None,
+        issuer: None,
+        released_at: None,
     }
 }
 

@@ -13,7 +13,7 @@ use sekisho_policy::decide::{Decision, Reason, decide, may_see};
 use sekisho_policy::model::{Authority, Call, Target, ToolState, Trust};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
+use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, IssuedBy, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{SeededEntropy, after, random};
 use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId};
@@ -413,6 +413,7 @@ impl Case {
                 task: None,
                 token: TokenId::generate(now(), &SeededEntropy::default()),
                 expires: if self.expired { now() } else { after(now(), 60) },
+                issued_by: IssuedBy::Checkpoint,
             }),
         }
     }

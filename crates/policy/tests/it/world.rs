@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sekisho_policy::model::{Authority, Call, Target, ToolState};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_policy::task::{BoundTask, Need};
-use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, Subject};
+use sekisho_protocol::caller::{ActorPath, Basis, Caller, Granted, IssuedBy, Subject};
 use sekisho_protocol::catalogue::ToolClass;
 use sekisho_protocol::env::{Clock, ManualClock, SeededEntropy, Timestamp, after};
 use sekisho_protocol::ids::{ClientId, GrantId, TaskId, TokenId, UserId};
@@ -59,6 +59,7 @@ pub(crate) fn caller(subject: UserId, scopes: &str) -> Caller {
             task: None,
             token: TokenId::generate(now(), &SeededEntropy::default()),
             expires: after(now(), 60),
+            issued_by: IssuedBy::Checkpoint,
         }),
     }
 }

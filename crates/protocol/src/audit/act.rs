@@ -186,6 +186,10 @@ act_kinds! {
     ConsentDenied = "consent_denied";
     /// A user let a client in.
     ConsentGiven = "consent_given";
+    /// A client came for the first time with a token of the external authorization server of a server: a grant was made of it.
+    GrantMade = "grant_made";
+    /// A user lets a client in again whose grant was ended: its next token of the external authorization server makes a new grant.
+    GrantReleased = "grant_released";
     /// A client was let in anew: its older grant ends a minute later.
     GrantReplaced = "grant_replaced";
     /// A provisioning client made a group.
@@ -196,6 +200,8 @@ act_kinds! {
     GroupRemoved = "group_removed";
     /// A grant was ended.
     GrantRevoked = "grant_revoked";
+    /// A client came with a token of the external authorization server that permits more than those before.
+    GrantWidened = "grant_widened";
     /// Several grants were ended at once: those of one user, or all.
     GrantsRevoked = "grants_revoked";
     /// A user linked an account at an identity provider, with which they sign in as well.
@@ -287,8 +293,11 @@ impl ActKind {
             | Self::ClientRegistered
             | Self::ClientRemoved
             | Self::ConsentGiven
+            | Self::GrantMade
+            | Self::GrantReleased
             | Self::GrantReplaced
             | Self::GrantRevoked
+            | Self::GrantWidened
             | Self::GrantsRevoked
             | Self::GroupAdded
             | Self::GroupChanged
@@ -359,8 +368,11 @@ impl ActKind {
             | Self::CodeReplayed
             | Self::ConsentDenied
             | Self::ConsentGiven
+            | Self::GrantMade
+            | Self::GrantReleased
             | Self::GrantReplaced
             | Self::GrantRevoked
+            | Self::GrantWidened
             | Self::GrantsRevoked
             | Self::LoginFailed
             | Self::LoginSucceeded

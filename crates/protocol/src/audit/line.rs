@@ -66,7 +66,7 @@ fn decision_members(members: &mut Members<'_>, decision: &Decision) -> Written {
     // All of them: a member that is added later has to be written, too.
     #[rustfmt::skip]
     let Decision {
-        subject, client, path, grant, token, task, server, method, target, arguments, verdict, set, need, why, observed,
+        subject, client, path, grant, token, issuer, task, server, method, target, arguments, verdict, set, need, why, observed,
         because, scopes,
     } = decision;
     members.text("kind", "decision")?;
@@ -85,6 +85,9 @@ fn decision_members(members: &mut Members<'_>, decision: &Decision) -> Written {
     }
     if let Some(token) = token {
         members.plain("token", token.encode(&mut [0; TEXT_BYTES]));
+    }
+    if let Some(issuer) = issuer {
+        members.text("issuer", issuer)?;
     }
     if let Some(task) = task {
         members.plain("task", task.encode(&mut [0; TEXT_BYTES]));
@@ -205,7 +208,7 @@ mod tests {
         /// A call is on record in the same words, whoever writes them: every member, there or not, with anything in it.
         #[test]
         fn the_lines_of_calls_are_those_of_the_derive(
-            there in any::<[bool; 13]>(),
+            there in any::<[bool; 14]>(),
             words in prop::collection::vec(any::<String>(), 3),
             rules in prop::collection::vec(any::<String>(), 0..3),
             (picked, numbers) in (0usize..12, any::<(u16, u64, u64)>()),
@@ -228,6 +231,7 @@ mod tests {
                 path: is().then(|| ActorPath::new(clients.clone()).unwrap()),
                 grant: is().then(|| GrantId::generate(clock.now(), &entropy)),
                 token: is().then(|| TokenId::generate(clock.now(), &entropy)),
+                issuer: is().then(|| words[2].as_str().into()),
                 task: is().then(|| TaskId::generate(clock.now(), &entropy)),
                 server: "notes".parse().unwrap(),
                 method: words[0].clone().into(),

@@ -248,6 +248,7 @@ fn decision(world: &World, request: RequestId, verdict: Verdict) -> Record {
         path: None,
         grant: None,
         token: None,
+        issuer: None,
         task: None,
         server: server("notes"),
         method: Cow::Borrowed("tools/call"),
