@@ -21,6 +21,7 @@ pub mod client;
 pub mod command;
 pub mod grant;
 pub mod identity;
+pub mod link;
 pub mod password;
 mod performer;
 pub mod question;

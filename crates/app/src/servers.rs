@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekisho_acts::server::Add as ServerAdd;
@@ -18,9 +19,14 @@ use sekisho_protocol::secret::UpstreamSecret;
 use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{GroupSource, Loan, Membership, User};
 
-use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
+use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition};
 use crate::error::CommandError;
 use crate::{builtin, os};
+
+mod credential;
+mod filling;
+
+use filling::filled;
 
 /// A definition with its name and with the values that it must not hold itself.
 #[derive(Debug, Clone)]
@@ -84,7 +90,7 @@ pub(crate) fn routes(servers: &[Defined], parts: RouteParts<'_>) -> Result<Route
         let agent_tasks = definition.agent_tasks;
         let upstream = Upstream::behind(&server.name, upstream);
         let route = Route { card: card(server, base_url)?, upstream, arguments, agent_tasks };
-        routes.insert(server.name.clone(), std::sync::Arc::new(route));
+        routes.insert(server.name.clone(), Arc::new(route));
     }
     Ok(Routes { servers: routes })
 }
@@ -247,6 +253,12 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
         .map_err(|error| CommandError::usage(format!("server `{}`: {error}", server.name), "see `sekisho check`"))?;
     // Ordinary use reads and writes; what cannot be undone is asked for when it is needed.
     let scopes_default = if scopes.is_empty() { [Scope::read(), Scope::write()].into_iter().collect() } else { scopes };
+    let account = credential::account(&server.name, definition)?.map(Arc::new);
+    // The grant has to say that the client uses the account.
+    let scopes_default = match &account {
+        Some(_) => scopes_default.union(&std::iter::once(Scope::account()).collect()),
+        None => scopes_default,
+    };
     Ok(ServerCard {
         name: server.name.clone(),
         title: definition.title.clone().unwrap_or_else(|| server.name.to_string()),
@@ -260,6 +272,7 @@ fn card(server: &Defined, base_url: &str) -> Result<ServerCard, CommandError> {
             .map(|(name, template)| TaskTemplate { name: name.clone(), definition: template.definition() })
             .collect(),
         classify_at_consent: server.classify_at_consent,
+        account,
     })
 }
 
@@ -284,9 +297,13 @@ fn http(server: &Defined, url: &str, extra_ca: Option<&[u8]>) -> Result<HttpSett
         let resolved = resolve(&format!("server `{}`", server.name), value)?;
         headers.push((axum::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, resolved));
     }
+    if let Some(fixed) = credential::fixed_header(&server.name, &server.definition)? {
+        headers.push(fixed);
+    }
     Ok(HttpSettings {
         url: filled(&format!("server `{}`", server.name), url, Filled::Value)?,
         headers,
+        credential: credential::settings(&server.name, &server.definition)?,
         extra_ca_pem: extra_ca.map(<[u8]>::to_vec),
         connect_timeout: Duration::from_secs(10),
         // Many servers send the head of an answer only with the answer.
@@ -336,6 +353,9 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
             environment.insert(name.to_owned(), EnvValue::Secret(value.clone()));
         }
     }
+    if let Some((name, value)) = credential::fixed_variable(&server.name, definition)? {
+        environment.insert(name, EnvValue::Secret(value));
+    }
     withheld.retain(|name| !environment.contains_key(name));
     let usual = StdioSettings::new(program);
     let start_seconds = definition.start_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
@@ -345,6 +365,7 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
         arguments,
         directory: definition.directory.clone(),
         environment,
+        credential: credential::settings(&server.name, &server.definition)?,
         withheld,
         isolation: match definition.isolation {
             Isolation::Session => sekisho_gateway::Isolation::Session,
@@ -388,17 +409,6 @@ fn is_same(before: &ServerDefinition, after: &ServerDefinition) -> bool {
 /// Fills in what a value refers to: a secret need not stand in the file.
 pub(crate) fn resolve(whose: &str, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
     filled(whose, value.expose(), Filled::Value).map(UpstreamSecret::from_outside)
-}
-
-fn filled(whose: &str, text: &str, place: Filled) -> Result<String, CommandError> {
-    fill(text, place).map_err(|error| {
-        let message = format!("{whose} {error}");
-        if error.is_of_machine() {
-            CommandError::environment(message, error.help())
-        } else {
-            CommandError::usage(message, error.help())
-        }
-    })
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub mod session;
 pub mod signing;
 pub mod token;
 pub mod token_store;
+pub mod vendor;
 
 mod text;
 

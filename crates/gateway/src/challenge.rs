@@ -45,7 +45,8 @@ pub(crate) fn header(card: &ServerCard, base_url: &str, fault: &Fault) -> Option
         Fault::Denied { denied, .. } => {
             let (needed, granted) = match &**denied {
                 Denied::StepUp { step_up, granted, .. } => (&step_up.scopes, granted),
-                Denied::Approval { .. }
+                Denied::Account(_)
+                | Denied::Approval { .. }
                 | Denied::ApprovalAnonymous(_)
                 | Denied::Declined(_)
                 | Denied::Policy(_)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sekisho_client::http::HttpClient;
 use sekisho_policy::rights::Rights;
 use sekisho_protocol::env::{Clock, Entropy, Timestamp};
 use sekisho_protocol::ids::{NodeId, ServerName};
@@ -10,6 +11,7 @@ use sekisho_token::Keys;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::audit::Journal;
 use crate::authenticate::Authenticator;
 use crate::catalogue::Catalogues;
@@ -37,6 +39,8 @@ pub struct GatewayParts {
     pub entropy: Arc<dyn Entropy>,
     /// The node whose chain of records is written.
     pub node: NodeId,
+    /// How the vendors of linked accounts are asked for the next token.
+    pub http: Arc<dyn HttpClient>,
     /// Counts the refusals that are not recorded one by one.
     pub refusals: Arc<Refusals>,
     /// The rest of the configuration.
@@ -52,6 +56,7 @@ pub struct Gateway {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: GatewaySettings,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) authenticator: Authenticator,
     pub(crate) catalogues: Catalogues,
     pub(crate) jobs: Jobs,
@@ -90,7 +95,7 @@ impl Gateway {
             tokio::time::sleep_until(gateway.catalogues.due(&server).await).await;
             gateway.catalogues.was_asked(&server);
             if let Some(route) = gateway.mounted(&server) {
-                Self::list_now(&gateway, route.mount(), gateway.clock.now()).await;
+                Self::list_now(&gateway, route.mount(None), gateway.clock.now()).await;
             }
         });
     }

@@ -12,7 +12,10 @@
 // The body of an answer is a state machine that holds another; optimised builds compute its layout in one go.
 #![recursion_limit = "256"]
 
+mod account;
+mod accounts;
 mod answer;
+mod asking;
 mod approval;
 mod audit;
 mod authenticate;
@@ -23,6 +26,7 @@ mod catalogue;
 mod challenge;
 mod cors;
 mod credential;
+mod credential_settings;
 mod era;
 mod error;
 mod fault;
@@ -61,6 +65,7 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::method::Revision;
 use tokio_util::sync::CancellationToken;
 
+pub use credential_settings::{CredentialPlace, CredentialSettings, SecretCommand};
 pub use forward::check_upstream_url;
 pub use forward::guard;
 pub use gateway::{Gateway, GatewayParts};
@@ -71,10 +76,11 @@ pub use upstream::{
     UpstreamName, UpstreamSettings,
 };
 
+use accounts::{AccountParts, Accounts};
 use audit::Journal;
 use authenticate::Authenticator;
 use catalogue::{Catalogues, RefreshError};
-use forward::{ForwardLimits, Upstreams};
+use forward::{ForwardError, ForwardLimits, Upstreams};
 use job::Jobs;
 use limits::Rates;
 use session::Sessions;
@@ -138,7 +144,18 @@ impl Gateway {
             memory: limits.memory.clone(),
             ..ForwardLimits::default()
         };
+        let accounts = Accounts::new(AccountParts {
+            store: parts.store.clone(),
+            http: parts.http,
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            node: parts.node,
+        });
+        if let Err(error) = accounts.begin().await {
+            tracing::warn!(%error, "leases of the last process could not be ended; they end by themselves");
+        }
         let gateway = Arc::new(Self {
+            accounts,
             authenticator: Authenticator::new(
                 parts.settings.base_url.clone(),
                 limits.tokens_cached_max,
@@ -193,6 +210,7 @@ impl Gateway {
         // Clients that do not read the end of their stream are left behind.
         let _ = tokio::time::timeout(CLOSE_WAIT, self.watchdog.closed()).await;
         self.upstreams.shutdown().await;
+        self.accounts.keep_uses().await;
         if tokio::time::timeout(FLUSH_WAIT, self.journal.flush()).await.is_err() {
             tracing::error!("records could not be written before the end");
         }
@@ -218,8 +236,8 @@ impl Gateway {
         let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
         // A server that was mounted a moment ago may not have been taken over yet.
         self.upstreams.mount();
-        let spoken = self.upstreams.revisions(route.upstream.name()).await?;
-        let tools = match self.catalogues.list(&self.upstreams, route.mount(), self.clock.now()).await {
+        let spoken = self.upstreams.revisions(route.upstream.name(), None).await?;
+        let tools = match self.catalogues.list(&self.upstreams, route.mount(None), self.clock.now()).await {
             Ok(tools) => tools,
             Err(RefreshError::Forward(error)) => return Err(error.into()),
             Err(RefreshError::Store(error)) => return Err(error.into()),
@@ -239,7 +257,11 @@ impl Gateway {
     /// Checks that what stands behind a server answers. The result is kept, so only the first check is expensive.
     pub async fn reach(&self, name: &ServerName) -> Result<(), ProbeError> {
         let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
-        Ok(self.upstreams.revisions(route.upstream.name()).await.map(drop)?)
+        match self.upstreams.revisions(route.upstream.name(), None).await {
+            // It is there, and answers people with accounts.
+            Err(ForwardError::WantsOwnCredential { .. }) if route.upstream.source().is_of_the_person() => Ok(()),
+            reached => Ok(reached.map(drop)?),
+        }
     }
 
     /// Takes over the routes in force and waits for that. Without this call they are taken over as well, a little

@@ -10,17 +10,21 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use sekisho_policy::decide::approval_key;
+use sekisho_policy::model::Target;
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Basis, Caller, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::digest::Digest;
+use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{STEP_UP_SECONDS, StoreError};
 use tokio::time::Instant;
 
 use crate::Gateway;
+use crate::account;
 use crate::answer::{self, Passage};
 use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
@@ -28,7 +32,7 @@ use crate::authenticate::{AuthenticateError, Authenticated, Proof};
 use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
 use crate::call::{self, CallFault, CallRequest, Form, Posted};
 use crate::cors;
-use crate::credential::{self, Credential};
+use crate::credential::{self, Credential, NoCredential};
 use crate::era::stateless::Declared;
 use crate::era::{self, initialize};
 use crate::error;
@@ -119,6 +123,10 @@ async fn pass(
         _ => return Err(CallFault::MethodNotAllowed { allow: ALLOW }.into()),
     };
 
+    if let Some(denied) = account::needed_first(gateway, routed, caller, &asked).await? {
+        return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await);
+    }
+
     // 5 authorize
     let rights = gateway.rights.borrow().clone();
     let (permit, ask) = match authorize(&rights, caller, &who.authority, &asked.call, routed.now) {
@@ -140,7 +148,10 @@ async fn pass(
     };
 
     // 6 credential
-    let shown = show(routed, &asked, &permit, head.headers).await?;
+    let shown = match show(gateway, routed, &asked, &permit, head.headers).await? {
+        Ok(shown) => shown,
+        Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+    };
 
     // 7 settle
     let refused = |fault: Fault, asked: &CallRequest| Refused::new(asked.id(), fault);
@@ -172,6 +183,13 @@ async fn pass(
         Box::pin(give_back(gateway, routed, paid)).await;
     }
 
+    let answer = match answer {
+        Err(Fault::Forward(ForwardError::Account(error))) => {
+            Err(account::refused(gateway, routed, caller, &asked, error, told))
+        }
+        answer => answer,
+    };
+
     // 9 filter, 10 audit
     let place = asked.take_place();
     let ends_at = (span == Span::Standing).then(|| expiry(caller, routed.now)).flatten();
@@ -196,16 +214,27 @@ fn unauthenticated(
     error.into()
 }
 
-/// Returns what the upstream is shown with this call: the headers of the caller that go on, and the credential.
+/// Returns what the upstream is shown with this call: the headers of the caller that go on, and the credential. Or why
+/// the call is refused until its user has done something.
 async fn show(
+    gateway: &Gateway,
     routed: &Routed,
     asked: &CallRequest,
     permit: &Permit,
     headers: HeaderMap,
-) -> Result<(HeaderMap, Credential), Refused> {
-    let credential = Credential::obtain(permit, routed.route.upstream.credential()).await;
-    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
-    Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))
+) -> Result<Result<(HeaderMap, Credential), Box<Denied>>, Refused> {
+    let source = routed.route.upstream.source();
+    // What the checkpoint answers itself needs no account.
+    let is_ours = matches!(permit.call().target, Target::Checkpoint { .. });
+    let obtained = match is_ours && source.is_of_the_person() {
+        true => Ok(Credential::None),
+        false => Credential::obtain(permit, source, &gateway.accounts, routed.card(), routed.now).await,
+    };
+    match obtained {
+        Ok(credential) => Ok(Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))),
+        Err(NoCredential::Failed(error)) => Err(Refused::new(asked.id(), ForwardError::from(error))),
+        Err(NoCredential::Person(need)) => Ok(Err(account::denied(routed, permit, asked, need))),
+    }
 }
 
 /// Tells the listener that a valid token was shown.
@@ -233,7 +262,7 @@ async fn unless_declined(
 ) -> Result<Result<Option<AskedFor>, Box<Denied>>, JournalError> {
     let (ask, approval, declined) = match (ask, brought) {
         (Some(ask), Brought::Answer { approval, declined, .. }) => (ask, approval, declined),
-        (ask, Brought::Answer { .. } | Brought::Round(_)) => return Ok(Ok(ask)),
+        (ask, Brought::Account { .. } | Brought::Answer { .. } | Brought::Round(_)) => return Ok(Ok(ask)),
     };
     let is_declined = if declined {
         approval::decline(gateway, routed, caller, approval).await?;
@@ -253,16 +282,12 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest
         // Handling).
         return if asked.near.0 < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
     }
-    if let Denied::Approval { ask: AskedFor { call, .. }, approval } = denied {
-        let (call, approval) = (*call, *approval);
+    if let Some((call, approval, question)) = question(caller, asked, denied) {
         match (&asked.form, &asked.session) {
             (Form::Message(posted), None)
                 if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
             {
-                let before = match asked.brought {
-                    Some(Brought::Answer { asked, .. }) => asked,
-                    Some(Brought::Round(_)) | None => 0,
-                };
+                let before = rounds::asked_before(asked.brought);
                 if before < rounds::QUESTIONS_MAX
                     && let Ok(state) = rounds::asked(gateway, caller, routed, (call, approval), before + 1)
                 {
@@ -270,17 +295,35 @@ fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest
                 }
             }
             (_, Some(session)) if session.elicits_urls => {
-                session.asks(approval);
-                return Told::Elicitation(approval);
+                session.asks(&question);
+                return Told::Elicitation(question);
             }
             _ => {}
         }
     }
-    let waits = matches!(denied, Denied::Approval { .. } | Denied::Declined(_));
+    let waits = matches!(denied, Denied::Account(_) | Denied::Approval { .. } | Denied::Declined(_));
     if is_tool && (waits || profiles::wants_tool_error(&gateway.settings, caller, denied.verdict())) {
         return Told::ToolError;
     }
     Told::Error
+}
+
+/// Returns the question that a refusal asks its user, if it asks one: the digest of the call, the approval if it is for
+/// one, and the name of the question.
+fn question(caller: &Caller, asked: &CallRequest, denied: &Denied) -> Option<(Digest, Option<ApprovalId>, String)> {
+    match denied {
+        Denied::Account(_) => {
+            let question = account::question(caller, &asked.call, denied)?;
+            Some((approval_key(caller.principal(), &asked.call), None, question))
+        }
+        Denied::Approval { ask, approval } => Some((ask.call, Some(*approval), approval.to_string())),
+        Denied::ApprovalAnonymous(_)
+        | Denied::Declined(_)
+        | Denied::Policy(_)
+        | Denied::StepUp { .. }
+        | Denied::Task { .. }
+        | Denied::TooLarge(_) => None,
+    }
 }
 
 /// Records a refused call, in the same way as a permitted one.

@@ -28,6 +28,8 @@ pub enum RemedyKind {
     Approve,
     /// An owner is asked to lend access.
     AskAccess,
+    /// The user links an account, or links it anew.
+    LinkAccount,
     /// There is none.
     None,
     /// The client asks for more scopes.

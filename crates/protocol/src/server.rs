@@ -1,7 +1,9 @@
 //! What surfaces know of a protected server: its name, its identifier, what ordinary use of it needs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::account::AccountRule;
 use crate::catalogue::ToolClass;
 use crate::ids::ServerName;
 use crate::resource::ResourceId;
@@ -36,6 +38,8 @@ pub struct ServerCard {
     pub templates: Vec<TaskTemplate>,
     /// Whether the owner's first consent also classifies its tools (servers of `run`).
     pub classify_at_consent: bool,
+    /// The accounts that people link for it, if it is shown the account of the person who calls.
+    pub account: Option<Arc<AccountRule>>,
 }
 
 /// All servers in force. Made whole on every change of configuration; never altered in place.

@@ -8,13 +8,14 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use crate::error::StoreError;
 
 /// Number, name and text of every migration. One text serves both databases.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "three sets", include_str!("../migrations/0002_three_sets.sql")),
     (3, "accounts", include_str!("../migrations/0003_accounts.sql")),
     (4, "step-ups", include_str!("../migrations/0004_step_up.sql")),
     (5, "company", include_str!("../migrations/0005_company.sql")),
     (6, "first seen", include_str!("../migrations/0006_first_seen.sql")),
+    (7, "linked accounts", include_str!("../migrations/0007_linked_accounts.sql")),
 ];
 
 /// The primary key of a table whose rows are appended in order.

@@ -71,6 +71,7 @@ sentences! {
     ScopeDestructive: "Do what cannot be undone: delete, send, publish, and everything less than that",
         "取り消せない操作：削除・送信・公開などと、それより軽い操作をすべて行う";
     ScopeTool: "Use the tool {}", "ツール {} を使う";
+    ScopeAccount: "Work with your own linked account {}", "あなたが連携したアカウントを使う {}";
     ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
     StayTitle: "For how long", "期間";
     StayNote: "Without this it ends when you sign out here, and after {} hours at the latest.",
@@ -132,6 +133,9 @@ sentences! {
     ActAccessLent: "access_lent", "貸与";
     ActAccessRefused: "access_refused", "貸与の拒否";
     ActAccessTakenBack: "access_taken_back", "貸与の取り戻し";
+    ActAccountExpired: "account_expired", "連携アカウントの失効";
+    ActAccountLinked: "account_linked", "アカウントの連携";
+    ActAccountUnlinked: "account_unlinked", "アカウントの連携解除";
     ActApprovalDeclined: "approval_declined", "呼び出しの不承認";
     ActApprovalGiven: "approval_given", "呼び出しの承認";
     ActArgumentsRead: "arguments_read", "引数の閲覧";

@@ -162,6 +162,7 @@ impl Instance {
             clock: clock.clone(),
             entropy,
             node,
+            http: Arc::new(reach::named(&configuration, extra_ca.clone())?),
             refusals: upkeep.refusals.clone(),
             settings,
         };

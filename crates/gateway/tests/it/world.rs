@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use sekisho_client::http::Scripted;
 use sekisho_gateway::{
     Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, Upstream,
     UpstreamSettings,
@@ -115,6 +116,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
+            http: Arc::new(Scripted::default()),
             refusals: Arc::default(),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
@@ -427,6 +429,7 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
                 classes: BTreeMap::new(),
                 templates: Vec::new(),
                 classify_at_consent: false,
+                account: None,
             },
             upstream: Upstream::behind(&name(server), UpstreamSettings::Http(HttpSettings::new(fake.url()))),
             arguments: KeepArguments::Digest,

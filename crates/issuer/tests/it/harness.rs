@@ -100,6 +100,7 @@ pub(crate) fn card(name: &str) -> ServerCard {
         classes: BTreeMap::new(),
         templates: Vec::new(),
         classify_at_consent: false,
+        account: None,
     }
 }
 

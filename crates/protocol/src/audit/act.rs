@@ -162,6 +162,12 @@ act_kinds! {
     AccessRefused = "access_refused";
     /// An owner ended a loan before its time.
     AccessTakenBack = "access_taken_back";
+    /// The account that a user linked for a server cannot be used any more.
+    AccountExpired = "account_expired";
+    /// A user linked an account for a server.
+    AccountLinked = "account_linked";
+    /// A linked account was removed.
+    AccountUnlinked = "account_unlinked";
     /// A user declined one call.
     ApprovalDeclined = "approval_declined";
     /// A user approved one call.
@@ -267,6 +273,7 @@ impl ActKind {
     pub fn is_refusal(self) -> bool {
         match self {
             Self::AccessRefused
+            | Self::AccountExpired
             | Self::AuthorizationRefused
             | Self::ClientRefused
             | Self::CodeReplayed
@@ -279,6 +286,8 @@ impl ActKind {
             Self::AccessAsked
             | Self::AccessLent
             | Self::AccessTakenBack
+            | Self::AccountLinked
+            | Self::AccountUnlinked
             | Self::ApprovalDeclined
             | Self::ApprovalGiven
             | Self::ArgumentsRead
@@ -348,6 +357,9 @@ impl ActKind {
             | Self::UserRoleChanged => true,
             Self::AccessAsked
             | Self::AccessRefused
+            | Self::AccountExpired
+            | Self::AccountLinked
+            | Self::AccountUnlinked
             | Self::ApprovalDeclined
             | Self::ApprovalGiven
             | Self::ArgumentsRead
