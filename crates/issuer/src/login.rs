@@ -87,7 +87,15 @@ pub(crate) async fn login_page(
     // A request that cannot be shown is found out after the login; until then the page just does not name it.
     let known = match place {
         Some(Place::Consent(id)) => consent::find(issuer, visit, &id.to_string()).await.ok(),
-        Some(Place::Access(_) | Place::Approval(_) | Place::Grant(_) | Place::Refused(_) | Place::Task(_)) | None => {
+        Some(
+            Place::Access(_)
+            | Place::Approval(_)
+            | Place::Grant(_)
+            | Place::Links
+            | Place::Refused(_)
+            | Place::Task(_),
+        )
+        | None => {
             None
         }
     };

@@ -78,6 +78,8 @@ pub enum FormKind {
     BeginTask,
     /// Continue or cancel a client's request, before signing in.
     Client,
+    /// Link the account that the page shows.
+    ConfirmLink,
     /// End every grant.
     EndAllGrants,
     /// End a grant.
@@ -86,6 +88,8 @@ pub enum FormKind {
     FinishTask,
     /// Approve or deny what a client asks for.
     Grant,
+    /// Paste a key of an account.
+    LinkAccount,
     /// Sign in.
     Login,
     /// Sign out.
@@ -100,6 +104,8 @@ pub enum FormKind {
     ShowArguments,
     /// Revoke a loan.
     TakeBack,
+    /// Remove a linked account.
+    UnlinkAccount,
     /// Widen a task.
     WidenTask,
 }
@@ -113,10 +119,12 @@ impl FormKind {
             Self::AskAccess => "ask-access",
             Self::BeginTask => "begin-task",
             Self::Client => "client",
+            Self::ConfirmLink => "confirm-link",
             Self::EndAllGrants => "end-all-grants",
             Self::EndGrant => "end-grant",
             Self::FinishTask => "finish-task",
             Self::Grant => "grant",
+            Self::LinkAccount => "link-account",
             Self::Login => "login",
             Self::Logout => "logout",
             Self::Password => "password",
@@ -124,6 +132,7 @@ impl FormKind {
             Self::Setup => "setup",
             Self::ShowArguments => "show-arguments",
             Self::TakeBack => "take-back",
+            Self::UnlinkAccount => "unlink-account",
             Self::WidenTask => "widen-task",
         }
     }

@@ -190,6 +190,7 @@ fn words(kind: ActKind) -> (&'static str, &'static str) {
         K::AccessRefused => ("refuses access", "a loan"),
         K::AccessTakenBack => ("takes access back", "a loan"),
         K::AccountExpired => ("cannot use the linked account any more", "RFC 6749 §5.2"),
+        K::AccountLinkRefused => ("links no account", "RFC 6749 §4.1.2.1"),
         K::AccountLinked => ("links an account", "RFC 6749 §4.1"),
         K::AccountUnlinked => ("removes a linked account", "RFC 7009"),
         K::ApprovalDeclined => ("declines the call", "an approval"),

@@ -13,6 +13,7 @@ pub(super) fn act(value: ActKind) -> Sentence {
         ActKind::AccessRefused => Sentence::ActAccessRefused,
         ActKind::AccessTakenBack => Sentence::ActAccessTakenBack,
         ActKind::AccountExpired => Sentence::ActAccountExpired,
+        ActKind::AccountLinkRefused => Sentence::ActAccountLinkRefused,
         ActKind::AccountLinked => Sentence::ActAccountLinked,
         ActKind::AccountUnlinked => Sentence::ActAccountUnlinked,
         ActKind::ApprovalDeclined => Sentence::ActApprovalDeclined,

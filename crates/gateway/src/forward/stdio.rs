@@ -9,6 +9,7 @@ pub(super) mod framing;
 mod mailbox;
 mod own;
 mod own_children;
+mod redaction;
 mod router;
 mod sessions;
 pub(super) mod slot;

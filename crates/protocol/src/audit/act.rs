@@ -164,6 +164,8 @@ act_kinds! {
     AccessTakenBack = "access_taken_back";
     /// The account that a user linked for a server cannot be used any more.
     AccountExpired = "account_expired";
+    /// A step of linking an account was refused.
+    AccountLinkRefused = "account_link_refused";
     /// A user linked an account for a server.
     AccountLinked = "account_linked";
     /// A linked account was removed.
@@ -274,6 +276,7 @@ impl ActKind {
         match self {
             Self::AccessRefused
             | Self::AccountExpired
+            | Self::AccountLinkRefused
             | Self::AuthorizationRefused
             | Self::ClientRefused
             | Self::CodeReplayed
@@ -358,6 +361,7 @@ impl ActKind {
             Self::AccessAsked
             | Self::AccessRefused
             | Self::AccountExpired
+            | Self::AccountLinkRefused
             | Self::AccountLinked
             | Self::AccountUnlinked
             | Self::ApprovalDeclined
