@@ -11,18 +11,18 @@ use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestI
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
-use sekisho_store::{SeenLater, SignedHead, Store, TaskPlace, Tx};
+use sekisho_store::{AccountKey, SeenLater, SignedHead, Store, TaskPlace, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{self, Ask, Lend};
 use crate::grant::{self, Whose};
 use crate::question::{
-    self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LoanRow, Names, Question, RecordRow, Report,
+    self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LinkRow, LoanRow, Names, Question, RecordRow, Report,
     ServerRow, TaskRow, UserRow, access_row,
 };
 use crate::scim::token::{self, ScimTokenLine};
 use crate::task::{self, Begin, KnownTools};
-use crate::{ActError, Invalid, Performer, client, records, server, settings, tool, user};
+use crate::{ActError, Invalid, Performer, client, link, reading, records, server, settings, tool, user};
 
 /// An act or a question.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,6 +96,18 @@ pub enum Command {
     GrantRevokeAll {
         /// Only of this user.
         user: Option<String>,
+    },
+    /// Accounts that people linked for servers.
+    LinkList {
+        /// Only of this user.
+        user: Option<String>,
+    },
+    /// Removes an account that a user linked for a server.
+    LinkRemove {
+        /// Whose account.
+        user: String,
+        /// Which server.
+        server: ServerName,
     },
     /// What owners lent, and what is in force of it.
     LoanList,
@@ -279,6 +291,7 @@ impl Command {
             Self::ClientRemove { .. } => ActKind::ClientRemoved,
             Self::GrantRevoke { .. } => ActKind::GrantRevoked,
             Self::GrantRevokeAll { .. } => ActKind::GrantsRevoked,
+            Self::LinkRemove { .. } => ActKind::AccountUnlinked,
             Self::LoanRevoke { .. } => ActKind::AccessTakenBack,
             Self::RequestFile(_) => ActKind::AccessAsked,
             Self::RequestGrant { .. } => ActKind::AccessLent,
@@ -306,6 +319,7 @@ impl Command {
             | Self::ClientList
             | Self::Explain(_)
             | Self::GrantList { .. }
+            | Self::LinkList { .. }
             | Self::LoanList
             | Self::Replay { .. }
             | Self::RequestList
@@ -378,6 +392,11 @@ pub enum Outcome {
     },
     /// What the three sets say.
     Explained(Box<Explained>),
+    /// Linked accounts.
+    Links {
+        /// Each.
+        links: Vec<LinkRow>,
+    },
     /// Grants.
     Grants {
         /// One row each.
@@ -498,6 +517,10 @@ async fn act(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcom
             let whose = user.as_deref().map_or(Whose::Everybody, Whose::User);
             done(grant::revoke_all(tx, by, whose).await?)
         }
+        Command::LinkRemove { user, server } => {
+            let user = reading::user(tx, &user).await?;
+            done(link::unlink(tx, by, &AccountKey { user: user.id, server }).await.map(|_| 0)?)
+        }
         Command::LoanRevoke { loan } => done(access::take_back(tx, by, loan).await.map(|()| 0)?),
         Command::RequestFile(ask) => {
             let filed = access::ask(tx, by, ask).await?;
@@ -566,6 +589,7 @@ async fn answer(tx: &mut Tx, by: &Performer<'_>, question: Command) -> Result<Ou
         Command::BaseUrlShow => Outcome::BaseUrl { url: settings::base_url(tx).await? },
         Command::ClientList => Outcome::Clients { clients: question::clients(tx).await? },
         Command::GrantList { user } => Outcome::Grants { grants: question::grants(tx, user.as_deref(), by.now).await? },
+        Command::LinkList { user } => Outcome::Links { links: question::links(tx, user.as_deref()).await? },
         Command::LoanList => Outcome::Loans { loans: question::loans(tx, by.now).await? },
         Command::RequestList => Outcome::AccessRequests { requests: question::access_requests(tx, by.now).await? },
         Command::ScimTokenList => Outcome::ScimTokens { tokens: token::list(tx).await? },

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use crate::Gateway;
 use crate::accounts::{AccountError, link_question};
 use crate::asking;
-use crate::audit::JournalError;
 use crate::authorize::{AccountDenial, Denied, Told};
 use crate::call::CallRequest;
 use crate::credential::{AccountNeed, NoCredential, no_account};
@@ -38,16 +37,23 @@ struct Judged {
     because: Arc<[RuleId]>,
 }
 
-/// Decides whether a call is refused for its missing account before it is judged: the client comes back and its user
-/// would not link one, or the tools of the upstream are not known and only people with accounts are told them.
-pub(crate) async fn needed_first(
-    gateway: &Gateway,
-    routed: &Routed,
-    caller: &Caller,
-    asked: &CallRequest,
-) -> Result<Option<Box<Denied>>, JournalError> {
+/// What is decided about a call's account before the call is judged.
+#[derive(Debug)]
+pub(crate) enum First {
+    /// The call is judged next.
+    Judge,
+    /// The call is read again, because its user has linked an account meanwhile, and the tools can be asked for now.
+    Read,
+    /// The call is refused: its user would not link an account, or the tools of the upstream are not known, and only
+    /// people with accounts are told them.
+    Refuse(Box<Denied>),
+}
+
+/// Decides what the missing account of a call means before the call is judged. Waits for a person whose client came
+/// back.
+pub(crate) async fn first(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest) -> First {
     if !routed.route.upstream.source().is_of_the_person() {
-        return Ok(None);
+        return First::Judge;
     }
     let brought = match asked.brought {
         Some(Brought::Account { declined, .. }) => Some(declined),
@@ -56,26 +62,29 @@ pub(crate) async fn needed_first(
     let is_ours = matches!(asked.call.target, Target::Checkpoint { .. });
     let is_unlisted = || !gateway.catalogues.was_listed(routed.server());
     if brought.is_none() && (is_ours || !is_unlisted()) {
-        return Ok(None);
+        return First::Judge;
     }
-    let Some(need) = Box::pin(asking::need(gateway, routed, caller)).await else { return Ok(None) };
+    let need = Box::pin(asking::need(gateway, routed, caller)).await;
     let judged = || Judged { need: Need::Undeclared, task: None, because: Arc::default() };
+    let refuse = |need| First::Refuse(Box::new(denial(routed, caller, judged(), need)));
     match (brought, need) {
-        // The grant lacks something, which is found out where the call is judged.
-        (_, AccountNeed::Grant) if !is_unlisted() => Ok(None),
-        (Some(true), need @ (AccountNeed::Link | AccountNeed::LinkAnew(_))) => {
-            let denied = denial(routed, caller, judged(), need);
-            Ok(Some(Box::new(match denied {
+        (_, None) => First::Judge,
+        (Some(true), Some(need @ (AccountNeed::Link | AccountNeed::LinkAnew(_)))) => {
+            let denied = match denial(routed, caller, judged(), need) {
                 Denied::Account(denial) => Denied::Account(AccountDenial { is_declined: true, ..denial }),
                 other => other,
-            })))
+            };
+            First::Refuse(Box::new(denied))
         }
-        (Some(false), AccountNeed::Link | AccountNeed::LinkAnew(_)) => {
-            let still = Box::pin(wait(gateway, routed, caller)).await;
-            // What is known of the tools decides whether the call can be judged now.
-            Ok(still.filter(|_| is_unlisted()).map(|need| Box::new(denial(routed, caller, judged(), need))))
+        (Some(false), Some(AccountNeed::Link | AccountNeed::LinkAnew(_))) => {
+            match Box::pin(wait(gateway, routed, caller)).await {
+                None => First::Read,
+                Some(need) if is_unlisted() => refuse(need),
+                Some(_) => First::Judge,
+            }
         }
-        (_, need) => Ok(is_unlisted().then(|| Box::new(denial(routed, caller, judged(), need)))),
+        (_, Some(need)) if is_unlisted() => refuse(need),
+        (_, Some(_)) => First::Judge,
     }
 }
 

@@ -340,6 +340,11 @@ async fn standing(
 
 async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, is_known: bool) {
     let asking = asking::credential(gateway, routed, caller).await;
+    // An upstream that knows people by their accounts is not asked without one: it would refuse, and that attempt would
+    // count as the one that may be made for a while.
+    if asking.is_none() && routed.route.upstream.source().is_of_the_person() {
+        return;
+    }
     let (catalogues, upstreams, mount) = (&gateway.catalogues, &gateway.upstreams, routed.route.mount(asking.as_ref()));
     let refreshed = if is_known {
         catalogues.refresh_unless_busy(upstreams, mount, routed.now).await

@@ -94,7 +94,7 @@ impl Gateway {
         tokio::spawn(async move {
             tokio::time::sleep_until(gateway.catalogues.due(&server).await).await;
             gateway.catalogues.was_asked(&server);
-            if let Some(route) = gateway.mounted(&server) {
+            if let Some(route) = gateway.mounted(&server).filter(|route| !route.upstream.source().is_of_the_person()) {
                 Self::list_now(&gateway, route.mount(None), gateway.clock.now()).await;
             }
         });

@@ -49,6 +49,7 @@ mod route;
 mod session;
 mod settle;
 mod shares;
+mod telling;
 mod upstream;
 mod watchdog;
 

@@ -10,21 +10,19 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use sekisho_policy::decide::approval_key;
 use sekisho_policy::model::Target;
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Basis, Caller, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
-use sekisho_protocol::digest::Digest;
-use sekisho_protocol::ids::{ApprovalId, GrantId};
-use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
+use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::mcp::method::Method as McpMethod;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{STEP_UP_SECONDS, StoreError};
 use tokio::time::Instant;
 
 use crate::Gateway;
-use crate::account;
+use crate::account::{self, First};
 use crate::answer::{self, Passage};
 use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
@@ -33,7 +31,6 @@ use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
 use crate::call::{self, CallFault, CallRequest, Form, Posted};
 use crate::cors;
 use crate::credential::{self, Credential, NoCredential};
-use crate::era::stateless::Declared;
 use crate::era::{self, initialize};
 use crate::error;
 use crate::fault::{Fault, Refused};
@@ -41,10 +38,10 @@ use crate::filter::{Filter, Judged, Question, StreamKind};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::memory::instead_of;
-use crate::profiles;
 use crate::refusal::RefusalWord;
-use crate::rounds::{self, Brought};
+use crate::rounds::Brought;
 use crate::route::{self, Arrival, RouteError, Routed};
+use crate::telling::told;
 use crate::settle::{Paid, SettleError, Settled, settle};
 use crate::watchdog::{End, Span};
 
@@ -115,17 +112,22 @@ async fn pass(
             let (bounds, room) =
                 ((limits.body_bytes_max, limits.body_timeout), limits.memory.room(caller, routed.server()));
             let body = call::read_body(headers, body, bounds, room).await?;
-            call::read(gateway, routed, caller, headers, body).await?
+            let asked = call::read(gateway, routed, caller, headers, body.clone()).await?;
+            match account::first(gateway, routed, caller, &asked).await {
+                First::Judge => asked,
+                First::Read => {
+                    // Its place among the open requests of its session is taken anew.
+                    drop(asked);
+                    call::read(gateway, routed, caller, headers, body).await?
+                }
+                First::Refuse(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+            }
         }
         // Boxed, like every rare branch, so that it does not enlarge the future of every call.
         Method::GET => Box::pin(call::read_stream(gateway, routed, caller, headers)).await?,
         Method::DELETE => return Ok(Box::pin(call::end_session(gateway, routed, caller, headers)).await?),
         _ => return Err(CallFault::MethodNotAllowed { allow: ALLOW }.into()),
     };
-
-    if let Some(denied) = account::needed_first(gateway, routed, caller, &asked).await? {
-        return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await);
-    }
 
     // 5 authorize
     let rights = gateway.rights.borrow().clone();
@@ -271,59 +273,6 @@ async fn unless_declined(
         approval::wait(gateway, caller, approval).await?
     };
     Ok(if is_declined { Err(Box::new(Denied::Declined(ask))) } else { Ok(Some(ask)) })
-}
-
-/// Decides how a refusal is told. A question to a person is told in the way in which the client can ask one, and a
-/// refusal that the model has to know of is told where the model sees it.
-fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest, denied: &Denied) -> Told {
-    let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
-    if denied.is_invalid() {
-        // Since 2025-11-25 this is told by the result of the tool, so that a model sees what to correct (Tools, Error
-        // Handling).
-        return if asked.near.0 < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
-    }
-    if let Some((call, approval, question)) = question(caller, asked, denied) {
-        match (&asked.form, &asked.session) {
-            (Form::Message(posted), None)
-                if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
-            {
-                let before = rounds::asked_before(asked.brought);
-                if before < rounds::QUESTIONS_MAX
-                    && let Ok(state) = rounds::asked(gateway, caller, routed, (call, approval), before + 1)
-                {
-                    return Told::InputRequired(state);
-                }
-            }
-            (_, Some(session)) if session.elicits_urls => {
-                session.asks(&question);
-                return Told::Elicitation(question);
-            }
-            _ => {}
-        }
-    }
-    let waits = matches!(denied, Denied::Account(_) | Denied::Approval { .. } | Denied::Declined(_));
-    if is_tool && (waits || profiles::wants_tool_error(&gateway.settings, caller, denied.verdict())) {
-        return Told::ToolError;
-    }
-    Told::Error
-}
-
-/// Returns the question that a refusal asks its user, if it asks one: the digest of the call, the approval if it is for
-/// one, and the name of the question.
-fn question(caller: &Caller, asked: &CallRequest, denied: &Denied) -> Option<(Digest, Option<ApprovalId>, String)> {
-    match denied {
-        Denied::Account(_) => {
-            let question = account::question(caller, &asked.call, denied)?;
-            Some((approval_key(caller.principal(), &asked.call), None, question))
-        }
-        Denied::Approval { ask, approval } => Some((ask.call, Some(*approval), approval.to_string())),
-        Denied::ApprovalAnonymous(_)
-        | Denied::Declined(_)
-        | Denied::Policy(_)
-        | Denied::StepUp { .. }
-        | Denied::Task { .. }
-        | Denied::TooLarge(_) => None,
-    }
 }
 
 /// Records a refused call, in the same way as a permitted one.

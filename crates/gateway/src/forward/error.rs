@@ -188,8 +188,9 @@ impl From<CredentialError> for ForwardError {
     fn from(error: CredentialError) -> Self {
         let reason = error.to_string();
         match error {
+            CredentialError::Account(error) => Self::Account(error),
+            CredentialError::Command(_) => Self::NoCredential { reason },
             CredentialError::Header { .. } => Self::Misconfigured { reason },
-            CredentialError::Account(_) | CredentialError::Command(_) => Self::NoCredential { reason },
         }
     }
 }

@@ -75,7 +75,7 @@ async fn each_person_has_a_process_with_their_own_account() {
     let next = world.vendor.key("ada-two");
     linked(&world, &mut alice, &next).await;
     let tail = wait::until("another process answers", || {
-        let mut client = Mcp { session: None, ..world.client("files", OLDER, &tokens[0]) };
+        let mut client = world.client("files", OLDER, &tokens[0]);
         let old = processes[0].clone();
         async move {
             client.begin().await;

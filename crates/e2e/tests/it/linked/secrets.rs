@@ -38,7 +38,9 @@ async fn a_secret_comes_from_a_variable_or_a_command() {
     let mut alice = Person::new("alice", PASSWORD);
     let tokens = world.let_in(&mut alice, "files").await;
     let mut client = world.client("files", MODERN, &tokens);
-    assert_eq!(whoami(&mut client).await, "the team");
+    let reply = client.tool("whoami", json!({})).await;
+    let said = sekisho_e2e::harness::text_of(&reply.message["result"]);
+    assert_eq!(said, "the team", "{:?} {}", reply.message, world.checkpoint.stderr().now());
     std::fs::remove_file(&file).unwrap();
     let refused = sekisho_e2e::harness::wait::until("the command fails", || {
         let mut client = client.clone();

@@ -89,7 +89,7 @@ async fn a_real_authorization_server_and_a_real_server() {
     let mut client = world.client("files", OLDER, &tokens);
     client.begin().await;
     for _ in 0..4 {
-        let reply = client.tool("echo", json!({ "text": "hello" })).await;
+        let reply = client.tool("echo", json!({ "message": "hello" })).await;
         assert!(reply.message["result"]["isError"] != true && reply.message.get("error").is_none(), "{:?}", reply.message);
         // Longer than half a token lives, so that the next call needs another one.
         tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
