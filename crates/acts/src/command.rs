@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::{self, Ask, Lend};
 use crate::grant::{self, Whose};
 use crate::question::{
-    self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LinkRow, LoanRow, Names, Question, RecordRow, Report,
-    ServerRow, TaskRow, UserRow, access_row,
+    self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LinkRow, LoanRow, Names, Question, RecordRow,
+    Report, ServerRow, TaskRow, UserRow, access_row,
 };
 use crate::scim::token::{self, ScimTokenLine};
 use crate::task::{self, Begin, KnownTools};

@@ -157,7 +157,8 @@ pub async fn describe(
 ) -> Result<VendorEndpoint, VendorError> {
     match &vendor.endpoints {
         VendorEndpoints::Given { authorization, token, revocation } => {
-            let client = vendor.client.as_ref().ok_or_else(|| RegistrationError::NotOffered { issuer: token.clone() })?;
+            let client =
+                vendor.client.as_ref().ok_or_else(|| RegistrationError::NotOffered { issuer: token.clone() })?;
             let secret = client.secret.clone();
             Ok(VendorEndpoint {
                 issuer: origin(token),
@@ -248,11 +249,7 @@ async fn client(
         return Ok(client.clone());
     }
     if let Some(document) = asking.document.filter(|_| issuer.client_id_metadata_document_supported) {
-        return Ok(AccountClient {
-            id: document.clone(),
-            secret: None,
-            authentication: ClientAuthentication::None,
-        });
+        return Ok(AccountClient { id: document.clone(), secret: None, authentication: ClientAuthentication::None });
     }
     let request = RegistrationRequest {
         client_name: asking.name.to_owned(),
@@ -261,11 +258,7 @@ async fn client(
         scope: scopes.and_then(|scopes| scopes.parse().ok()),
     };
     let registered = register(http, issuer, &request).await?;
-    Ok(AccountClient {
-        id: registered.client,
-        secret: registered.secret,
-        authentication: registered.authentication,
-    })
+    Ok(AccountClient { id: registered.client, secret: registered.secret, authentication: registered.authentication })
 }
 
 /// Prepares to send a browser to the vendor. Returns the URL, which contains `state` and must not be logged, and the
@@ -395,11 +388,7 @@ pub enum LookupError {
 }
 
 /// Asks the vendor whose account a key or token is for, by one harmless request.
-pub async fn whose(
-    http: &dyn HttpClient,
-    lookup: &AccountLookup,
-    token: &AccessToken,
-) -> Result<String, LookupError> {
+pub async fn whose(http: &dyn HttpClient, lookup: &AccountLookup, token: &AccessToken) -> Result<String, LookupError> {
     let value = Zeroizing::new(format!("{}{}", lookup.prefix, token.expose()));
     let mut request = Request::get(Destination::given(&lookup.url));
     let name = ::http::HeaderName::from_bytes(lookup.header.as_bytes()).ok();

@@ -280,8 +280,7 @@ impl Accounts {
         let lease = format!("{} {number}", self.parts.node);
         let mut tx = self.parts.store.begin().await?;
         let ends_at = after(now, LEASE_SECONDS);
-        let taken =
-            tx.linked_accounts().lease(&account.key, account.generation, (&lease, ends_at), now).await?;
+        let taken = tx.linked_accounts().lease(&account.key, account.generation, (&lease, ends_at), now).await?;
         tx.commit().await?;
         Ok(taken.then_some(lease))
     }
@@ -304,9 +303,9 @@ impl Accounts {
         let asking = refresh(&*self.parts.http, &tokens, self.parts.clock.now());
         match tokio::time::timeout(REFRESH_WAIT, asking).await {
             Ok(Ok(next)) => self.keep(account, lease, &next).await,
-            Ok(Err(error)) if error.is_refusal() => {
-                Err(self.ended(account, format!("{} refuses to renew the access: {}", rule.vendor, plain(&error))).await)
-            }
+            Ok(Err(error)) if error.is_refusal() => Err(self
+                .ended(account, format!("{} refuses to renew the access: {}", rule.vendor, plain(&error)))
+                .await),
             Ok(Err(error)) => {
                 self.release(key, lease).await;
                 Err(AccountError::Away(with_causes(&error)))

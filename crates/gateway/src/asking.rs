@@ -18,11 +18,7 @@ pub(crate) async fn credential(gateway: &Gateway, routed: &Routed, caller: &Call
 
 /// Returns which revisions the upstream speaks. One that says so only to people with accounts, while this caller has
 /// none, is taken to speak the caller's: the caller is asked for an account before anything is sent.
-pub(crate) async fn spoken(
-    gateway: &Gateway,
-    routed: &Routed,
-    caller: &Caller,
-) -> Result<Arc<Spoken>, ForwardError> {
+pub(crate) async fn spoken(gateway: &Gateway, routed: &Routed, caller: &Caller) -> Result<Arc<Spoken>, ForwardError> {
     let upstream = &routed.route.upstream;
     if !upstream.source().is_of_the_person() {
         return gateway.upstreams.revisions(upstream.name(), None).await;

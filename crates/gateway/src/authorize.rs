@@ -81,7 +81,9 @@ impl AccountDenial {
             );
         }
         match self.is_expired {
-            true => format!("the user's account at {vendor} cannot be used any more: the user has to link it anew first"),
+            true => {
+                format!("the user's account at {vendor} cannot be used any more: the user has to link it anew first")
+            }
             false => format!("the user has to link an account at {vendor} first, because this server works with it"),
         }
     }

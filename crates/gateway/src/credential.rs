@@ -527,7 +527,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-key", HeaderValue::from_static("from the caller"));
         credential.set_on(&mut headers);
-        assert_eq!((headers["x-key"].to_str().unwrap(), headers["x-team"].to_str().unwrap()), ("Bearer hush-hush", "seven"));
+        assert_eq!(
+            (headers["x-key"].to_str().unwrap(), headers["x-team"].to_str().unwrap()),
+            ("Bearer hush-hush", "seven")
+        );
         assert!(headers["x-key"].is_sensitive());
         assert!(!format!("{source:?} {credential:?}").contains("hush"), "{source:?}");
         http.credential = printing("h\u{e9}\u{7f}", header);

@@ -41,8 +41,8 @@ use crate::memory::instead_of;
 use crate::refusal::RefusalWord;
 use crate::rounds::Brought;
 use crate::route::{self, Arrival, RouteError, Routed};
-use crate::telling::told;
 use crate::settle::{Paid, SettleError, Settled, settle};
+use crate::telling::told;
 use crate::watchdog::{End, Span};
 
 /// The most characters of the detail in the record of a rejection.

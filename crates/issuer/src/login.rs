@@ -88,16 +88,9 @@ pub(crate) async fn login_page(
     let known = match place {
         Some(Place::Consent(id)) => consent::find(issuer, visit, &id.to_string()).await.ok(),
         Some(
-            Place::Access(_)
-            | Place::Approval(_)
-            | Place::Grant(_)
-            | Place::Links
-            | Place::Refused(_)
-            | Place::Task(_),
+            Place::Access(_) | Place::Approval(_) | Place::Grant(_) | Place::Links | Place::Refused(_) | Place::Task(_),
         )
-        | None => {
-            None
-        }
+        | None => None,
     };
     let target = known.as_ref().and_then(|known| known.redirect.form_target()).unwrap_or_default();
     let page = LoginPage {

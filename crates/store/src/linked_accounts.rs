@@ -102,8 +102,7 @@ impl Store {
     /// Opens the key or the tokens of an account. Asks no database.
     pub fn open_account(&self, account: &LinkedAccount) -> Result<SecretBytes, StoreError> {
         let (user, server) = (account.key.user.to_string(), account.key.server.as_str());
-        let opened =
-            self.sealer().open(Purpose::LinkedAccount, &[&user, server, &account.issuer], &account.sealed)?;
+        let opened = self.sealer().open(Purpose::LinkedAccount, &[&user, server, &account.issuer], &account.sealed)?;
         Ok(SecretBytes::new(opened.to_vec()))
     }
 }
@@ -196,15 +195,7 @@ impl LinkedAccounts<'_> {
                 "UPDATE linked_accounts SET secret = $5, token_expires_at = $6, scopes = COALESCE($7, scopes),
                      generation = generation + 1, lease = NULL, lease_ends_at = NULL
                  WHERE user_id = $1 AND server = $2 AND lease = $3 AND issuer = $4",
-                values![
-                    key.user,
-                    &key.server,
-                    lease,
-                    renewed.issuer,
-                    sealed,
-                    renewed.token_expires_at,
-                    renewed.scopes
-                ],
+                values![key.user, &key.server, lease, renewed.issuer, sealed, renewed.token_expires_at, renewed.scopes],
             )
             .await?;
         if stored {

@@ -7,7 +7,9 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::task::Task;
 use sekisho_store::{Grant, GrantFilter, LinkedAccount, Loan, StoreError, StoredClient, TaskFilter, Tx, User};
 
-use super::{AccessRow, ClientRow, GrantRow, HeldRow, LinkRow, LoanRow, Names, ServerRow, TaskRow, UserRow, access_row};
+use super::{
+    AccessRow, ClientRow, GrantRow, HeldRow, LinkRow, LoanRow, Names, ServerRow, TaskRow, UserRow, access_row,
+};
 use crate::tool::fingerprint;
 use crate::{ActError, reading};
 

@@ -44,6 +44,8 @@ pub struct Conduct {
     pub redirects: Option<String>,
     /// Whether the MCP server refuses every token.
     pub refuses_all: bool,
+    /// Members of its metadata that have other values.
+    pub claims: Vec<(&'static str, String)>,
 }
 
 impl Default for Conduct {
@@ -59,6 +61,7 @@ impl Default for Conduct {
             scopes: "files".to_owned(),
             redirects: None,
             refuses_all: false,
+            claims: Vec::new(),
         }
     }
 }
@@ -314,7 +317,13 @@ async fn answer(
             200,
             &json!({ "resource": format!("{base}/mcp"), "authorization_servers": [base], "scopes_supported": ["files"] }),
         ),
-        "/.well-known/oauth-authorization-server" => respond(200, &metadata(&base)),
+        "/.well-known/oauth-authorization-server" => {
+            let mut told = metadata(&base);
+            for (member, value) in &conduct.claims {
+                told[*member] = json!(value);
+            }
+            respond(200, &told)
+        }
         "/register" => respond(201, &json!({ "client_id": "registered", "redirect_uris": registered(&seen.body) })),
         "/authorize" => authorize(&mut lock(&known), &base, &seen.fields),
         "/token" => {

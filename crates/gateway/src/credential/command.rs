@@ -244,7 +244,10 @@ mod tests {
             let error = command(script, Duration::ZERO).secret().await.unwrap_err();
             assert!(matches!(&error, CommandError::Output { what: told, .. } if *told == what), "{script} {error}");
         }
-        let mut slow = SecretCommand { timeout: Duration::from_millis(50), ..command("sleep 60", Duration::ZERO).settings.clone() };
+        let mut slow = SecretCommand {
+            timeout: Duration::from_millis(50),
+            ..command("sleep 60", Duration::ZERO).settings.clone()
+        };
         let error = CommandSecret::new(slow.clone()).secret().await.unwrap_err();
         assert!(matches!(error, CommandError::Slow { .. }), "{error}");
         slow.program = "/nowhere/at/all".into();

@@ -271,7 +271,8 @@ impl HttpUpstream {
     }
 
     async fn exchange_once(&self, exchange: Exchange) -> Result<Answer, ForwardError> {
-        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline, room, .. } = exchange;
+        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline, room, .. } =
+            exchange;
         let is_get = request.method() == HttpMethod::GET;
         let answering = self.ready()?.client.request(request);
         let response = match tokio::time::timeout_at(head_deadline, answering).await {

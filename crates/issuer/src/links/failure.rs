@@ -54,9 +54,7 @@ impl From<ActError> for LinkError {
 pub(crate) async fn page(issuer: &Issuer, visit: &Visit, server: &str, failure: &LinkError) -> Response {
     let (status, what, detail, hint) = match failure {
         LinkError::Page(error) => return error::page(&issuer.site, visit, error),
-        LinkError::Busy => {
-            (StatusCode::TOO_MANY_REQUESTS, Sentence::LinkBusy, String::new(), Sentence::HintLinkAgain)
-        }
+        LinkError::Busy => (StatusCode::TOO_MANY_REQUESTS, Sentence::LinkBusy, String::new(), Sentence::HintLinkAgain),
         LinkError::Gone => (StatusCode::GONE, Sentence::LinkGone, String::new(), Sentence::HintLinkAgain),
         LinkError::Lookup(error) => {
             (StatusCode::BAD_GATEWAY, Sentence::LinkFailed, error.to_string(), Sentence::HintLinkAgain)

@@ -282,8 +282,7 @@ async fn take(
 ) -> Result<LinkFlow, LinkError> {
     let browser = visit.browser.token().digest();
     let session = visit.session.as_ref().map(sekisho_web::session::SessionSecret::digest);
-    let taker =
-        LinkTaker { digest, step, server: &linkable.card.name, browser: &browser, session: session.as_ref() };
+    let taker = LinkTaker { digest, step, server: &linkable.card.name, browser: &browser, session: session.as_ref() };
     let mut tx = issuer.site.store.begin_for_stranger().await?;
     let flow = tx.link_flows().consume(taker, visit.now).await?.ok_or(LinkError::Gone)?;
     tx.commit().await?;

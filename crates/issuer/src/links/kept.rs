@@ -36,12 +36,7 @@ impl Sent {
 
 impl Found {
     pub(super) fn new(issuer: &str, account: Option<String>, tokens: &AccountTokens) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            account,
-            scopes: tokens.scopes.clone(),
-            tokens: tokens.to_bytes().to_vec(),
-        }
+        Self { issuer: issuer.to_owned(), account, scopes: tokens.scopes.clone(), tokens: tokens.to_bytes().to_vec() }
     }
 
     pub(super) fn tokens(&self) -> Option<AccountTokens> {

@@ -90,9 +90,7 @@ impl LinkPage {
     fn words(&self) -> (Sentence, Sentence) {
         match (&self.found, &self.account) {
             (Some(_), _) => (Sentence::LinkConfirmTitle, Sentence::LinkConfirmLead),
-            (None, Some(account)) if account.ended.is_some() => {
-                (Sentence::LinkExpiredTitle, Sentence::LinkExpiredLead)
-            }
+            (None, Some(account)) if account.ended.is_some() => (Sentence::LinkExpiredTitle, Sentence::LinkExpiredLead),
             (None, Some(_)) => (Sentence::LinkedTitle, Sentence::LinkedLead),
             (None, None) => (Sentence::LinkMissingTitle, Sentence::LinkMissingLead),
         }

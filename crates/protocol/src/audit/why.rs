@@ -73,8 +73,8 @@ mod tests {
     #[test]
     fn a_record_holds_the_word_of_a_refusal() {
         use Why::{
-            AccountExpired, AccountMissing, Approval, ArgumentOutsideTask, ArgumentsInvalid, BudgetSpent, Declined, Expired, HeldBack, OutsideTask,
-            Rights, Scopes, TaskFinished, TaskRequired, TaskUnknown, TooLargeToApprove,
+            AccountExpired, AccountMissing, Approval, ArgumentOutsideTask, ArgumentsInvalid, BudgetSpent, Declined,
+            Expired, HeldBack, OutsideTask, Rights, Scopes, TaskFinished, TaskRequired, TaskUnknown, TooLargeToApprove,
         };
         let all = [
             AccountExpired,

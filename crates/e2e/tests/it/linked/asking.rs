@@ -21,8 +21,10 @@ async fn a_call_of_2026_asks_for_a_page_and_goes_on() {
     assert_eq!(request["params"]["url"], world.url("/links/files"));
     let state = result["requestState"].as_str().unwrap().to_owned();
     // Another call cannot go on with it, and neither can another client.
-    let again = |state: &str| json!({ "name": "whoami", "arguments": {}, "requestState": state,
-        "inputResponses": { "sekisho_account": { "action": "accept" } } });
+    let again = |state: &str| {
+        json!({ "name": "whoami", "arguments": {}, "requestState": state,
+        "inputResponses": { "sekisho_account": { "action": "accept" } } })
+    };
     let other = world.let_in(&mut alice, "files").await;
     let mut other = world.client("files", MODERN, &other);
     assert_eq!(other.call("tools/call", again(&state)).await.status, 400);
@@ -34,7 +36,9 @@ async fn a_call_of_2026_asks_for_a_page_and_goes_on() {
     assert_eq!(text_of(&reply.message["result"]), "ada", "{:?}", reply.message);
     // The upstream got no state and no answers of ours.
     let calls = world.vendor.seen().into_iter().filter(|seen| seen.body.contains("tools/call"));
-    calls.for_each(|seen| assert!(!seen.body.contains("requestState") && !seen.body.contains("sekisho"), "{}", seen.body));
+    calls.for_each(|seen| {
+        assert!(!seen.body.contains("requestState") && !seen.body.contains("sekisho"), "{}", seen.body)
+    });
 }
 
 /// 2026-07-28: a person who does not want to ends the call; the model is told not to try again.

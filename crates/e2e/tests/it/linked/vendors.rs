@@ -90,11 +90,15 @@ async fn a_real_authorization_server_and_a_real_server() {
     client.begin().await;
     for _ in 0..4 {
         let reply = client.tool("echo", json!({ "message": "hello" })).await;
-        assert!(reply.message["result"]["isError"] != true && reply.message.get("error").is_none(), "{:?}", reply.message);
+        assert!(
+            reply.message["result"]["isError"] != true && reply.message.get("error").is_none(),
+            "{:?}",
+            reply.message
+        );
         // Longer than half a token lives, so that the next call needs another one.
         tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     }
-    let stats = sekisho_e2e::harness::Caller::new().get(&url.replace("/mcp", "/stats")).send().await.json();
+    let stats = sekisho_e2e::harness::Caller::new().get(&serving.url.replace("/mcp", "/stats")).send().await.json();
     assert!(stats["refresh_token"].as_u64().unwrap() >= 1, "{stats}");
     assert_eq!(stats["registrations"], 1, "{stats}");
 }

@@ -271,7 +271,12 @@ impl Slot {
         let permit = permit.await?;
         let connection = Connection::start(&self.context, &self.router, environment, permit).await?;
         let Some((id, request)) = &self.initialize else {
-            return Ok(Arc::new(Up { connection, handshake: None, initialized: AtomicBool::new(true), retires: AtomicBool::default() }));
+            return Ok(Arc::new(Up {
+                connection,
+                handshake: None,
+                initialized: AtomicBool::new(true),
+                retires: AtomicBool::default(),
+            }));
         };
         let opening = own_opening(id.clone(), &self.context.limits.memory);
         let shaking = async {
