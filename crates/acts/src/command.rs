@@ -1,10 +1,11 @@
 //! Acts and questions of the command line, each as one value that can travel over the control socket.
 
+mod kind;
+
 use std::collections::BTreeMap;
 
 use sekisho_policy::advise::Advice;
 use sekisho_policy::lending::Hindrance;
-use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
@@ -278,62 +279,6 @@ pub enum Command {
     },
     /// All users.
     UserList,
-}
-
-impl Command {
-    /// What it puts on record when it succeeds. `None`: it is a question.
-    pub fn kind(&self) -> Option<ActKind> {
-        Some(match self {
-            Self::AuditArguments { .. } => ActKind::ArgumentsRead,
-            Self::AuditPrune { .. } => ActKind::RecordsPruned,
-            Self::BaseUrlSet { .. } => ActKind::BaseUrlChanged,
-            Self::ClientAdd { .. } => ActKind::ClientAdded,
-            Self::ClientRemove { .. } => ActKind::ClientRemoved,
-            Self::GrantRevoke { .. } => ActKind::GrantRevoked,
-            Self::GrantRevokeAll { .. } => ActKind::GrantsRevoked,
-            Self::LinkRemove { .. } => ActKind::AccountUnlinked,
-            Self::LoanRevoke { .. } => ActKind::AccessTakenBack,
-            Self::RequestFile(_) => ActKind::AccessAsked,
-            Self::RequestGrant { .. } => ActKind::AccessLent,
-            Self::RequestRefuse { .. } => ActKind::AccessRefused,
-            Self::ScimTokenAdd { .. } => ActKind::ScimTokenAdded,
-            Self::ScimTokenRemove { .. } => ActKind::ScimTokenRemoved,
-            Self::ServerAdd(_) => ActKind::ServerAdded,
-            Self::ServerReach { .. } => ActKind::ReachChanged,
-            Self::ServerRemove { .. } => ActKind::ServerRemoved,
-            Self::TaskFinish { .. } => ActKind::TaskFinished,
-            Self::TaskResume { .. } => ActKind::TaskResumed,
-            Self::TaskStart { .. } => ActKind::TaskBegun,
-            Self::ToolsAccept { .. } => ActKind::ToolAccepted,
-            Self::ToolsClassify { .. } => ActKind::ToolClassified,
-            Self::UserAdd { .. } => ActKind::UserAdded,
-            Self::UserDisable { .. } => ActKind::UserDisabled,
-            Self::UserEnable { .. } => ActKind::UserEnabled,
-            Self::UserLink { .. } => ActKind::SetupLinkMade,
-            Self::UserRemove { .. } => ActKind::UserRemoved,
-            Self::UserRole { .. } => ActKind::UserRoleChanged,
-            Self::Advise { .. }
-            | Self::AuditList { .. }
-            | Self::AuditVerify { .. }
-            | Self::BaseUrlShow
-            | Self::ClientList
-            | Self::Explain(_)
-            | Self::GrantList { .. }
-            | Self::LinkList { .. }
-            | Self::LoanList
-            | Self::Replay { .. }
-            | Self::RequestList
-            | Self::RequestWeigh { .. }
-            | Self::ScimTokenList
-            | Self::ServerList
-            | Self::TaskList { .. }
-            | Self::ToolsAsk { .. }
-            | Self::ToolsDefinitions { .. }
-            | Self::ToolsHeld { .. }
-            | Self::ToolsList { .. }
-            | Self::UserList => return None,
-        })
-    }
 }
 
 /// What comes of a command.

@@ -69,7 +69,7 @@ async fn a_configured_vendor_is_asked_with_pkce_and_its_own_parameters() {
     assert!(!format!("{request:?}").contains("hush"));
 }
 
-/// ATK-83: the code goes to the endpoint of the request, and only for the answer to this request.
+/// ATK-402, ATK-83: the code goes to the endpoint of the request, and only for the answer to this request.
 #[tokio::test]
 async fn only_the_answer_to_the_request_is_exchanged() {
     let http = Scripted::default().json(

@@ -196,7 +196,7 @@ async fn a_person_links_an_account_sees_it_and_unlinks_it() {
     }
 }
 
-/// Another account at a new link is named beside the one that it replaces, and only the person's yes replaces it.
+/// ATK-412: Another account at a new link is named beside the one that it replaces, and only the person's yes replaces it.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_account_is_asked_for_and_never_swapped_silently() {
     let world = World::start().await;
@@ -217,7 +217,7 @@ async fn another_account_is_asked_for_and_never_swapped_silently() {
     assert!(!asking.text().contains("Another account is linked now"), "{}", asking.text());
 }
 
-/// The grant page says in words that the account is used; without that in its grant, a client is told to ask for it.
+/// ATK-411: The grant page says in words that the account is used; without that in its grant, a client is told to ask for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_uses_an_account_only_if_its_grant_says_so() {
     let world = World::start().await;
@@ -239,7 +239,7 @@ async fn a_client_uses_an_account_only_if_its_grant_says_so() {
     assert!(page.contains("Work with your own linked account") && page.contains("Acme"), "{page}");
 }
 
-/// Two people with two accounts each at one vendor, and calls in turn while tokens end, are renewed, and accounts are
+/// ATK-416: Two people with two accounts each at one vendor, and calls in turn while tokens end, are renewed, and accounts are
 /// unlinked and linked anew: each call is answered with the right account's name. `SEKISHO_LINKED_CALLS` sets how many.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_is_answered_with_another_account_and_none_is_lost() {

@@ -46,7 +46,7 @@ async fn linked(world: &World, person: &mut Person, key: &str) {
     assert_eq!(confirmed.status, 200, "{}", confirmed.text());
 }
 
-/// Each person's process gets that person's key. Another key is given to another process, and the old one ends; a
+/// ATK-413, ATK-414: Each person's process gets that person's key. Another key is given to another process, and the old one ends; a
 /// process that prints its key shows it to no caller.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_person_has_a_process_with_their_own_account() {
@@ -99,7 +99,7 @@ async fn each_person_has_a_process_with_their_own_account() {
     }
 }
 
-/// A process that everybody shares must not get one person's account.
+/// ATK-414: A process that everybody shares must not get one person's account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_process_is_refused_at_load() {
     let vendor = Vendor::start().await.unwrap();

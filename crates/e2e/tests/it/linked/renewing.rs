@@ -7,7 +7,7 @@ use sekisho_e2e::fakes::vendor::Vendor;
 use sekisho_e2e::harness::{Mcp, Person, text_of, wait};
 use serde_json::json;
 
-/// 64 calls at once with a token that has ended cause one refresh, and each is answered. So do 64 calls whose token the
+/// ATK-415: 64 calls at once with a token that has ended cause one refresh, and each is answered. So do 64 calls whose token the
 /// vendor ended early: the upstream refuses it, it is renewed once, and each call is sent once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_calls_with_an_ended_token_cause_one_refresh() {

@@ -73,7 +73,7 @@ mod tests {
     use super::Secrets;
     use crate::upstream::EnvValue;
 
-    /// A value is removed however JSON writes it, and the text stays JSON. What is no secret, or too short, stays.
+    /// ATK-413: A value is removed however JSON writes it, and the text stays JSON. What is no secret, or too short, stays.
     #[test]
     fn a_credential_is_removed_from_an_answer() {
         let secret = |text: &str| EnvValue::Secret(UpstreamSecret::from_outside(text));
