@@ -1,28 +1,29 @@
 //! Acts and questions of the command line, each as one value that can travel over the control socket.
 
+mod kind;
+
 use std::collections::BTreeMap;
 
 use sekisho_policy::advise::Advice;
 use sekisho_policy::lending::Hindrance;
-use sekisho_protocol::audit::ActKind;
 use sekisho_protocol::catalogue::{Tool, ToolClass};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::{AccessRequestId, ClientId, GrantId, LoanId, RequestId, ServerName, TaskId};
 use sekisho_protocol::redirect::RedirectUri;
 use sekisho_protocol::role::Role;
 use sekisho_protocol::task::{TaskDefinition, TaskOrigin};
-use sekisho_store::{SeenLater, SignedHead, Store, TaskPlace, Tx};
+use sekisho_store::{AccountKey, SeenLater, SignedHead, Store, TaskPlace, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{self, Ask, Lend};
 use crate::grant::{self, Whose};
 use crate::question::{
-    self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LoanRow, Names, Question, RecordRow, Report,
-    ServerRow, TaskRow, UserRow, access_row,
+    self, AccessRow, ChainRow, ClientRow, Explained, GrantRow, HeldRow, LinkRow, LoanRow, Names, Question, RecordRow,
+    Report, ServerRow, TaskRow, UserRow, access_row,
 };
 use crate::scim::token::{self, ScimTokenLine};
 use crate::task::{self, Begin, KnownTools};
-use crate::{ActError, Invalid, Performer, client, external, records, server, settings, tool, user};
+use crate::{ActError, Invalid, Performer, client, external, link, reading, records, server, settings, tool, user};
 
 /// An act or a question.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -101,6 +102,18 @@ pub enum Command {
     GrantRevokeAll {
         /// Only those of this user.
         user: Option<String>,
+    },
+    /// Lists accounts that people linked for servers.
+    LinkList {
+        /// Only those of this user.
+        user: Option<String>,
+    },
+    /// Removes an account that a user linked for a server.
+    LinkRemove {
+        /// The user's name.
+        user: String,
+        /// The server.
+        server: ServerName,
     },
     /// Lists loans, and whether each is in force.
     LoanList,
@@ -274,61 +287,6 @@ pub enum Command {
     UserList,
 }
 
-impl Command {
-    /// Returns the kind of the record that the command leaves when it succeeds. `None`: it is a question.
-    pub fn kind(&self) -> Option<ActKind> {
-        Some(match self {
-            Self::AuditArguments { .. } => ActKind::ArgumentsRead,
-            Self::AuditPrune { .. } => ActKind::RecordsPruned,
-            Self::BaseUrlSet { .. } => ActKind::BaseUrlChanged,
-            Self::ClientAdd { .. } => ActKind::ClientAdded,
-            Self::ClientRemove { .. } => ActKind::ClientRemoved,
-            Self::GrantRelease { .. } => ActKind::GrantReleased,
-            Self::GrantRevoke { .. } => ActKind::GrantRevoked,
-            Self::GrantRevokeAll { .. } => ActKind::GrantsRevoked,
-            Self::LoanRevoke { .. } => ActKind::AccessTakenBack,
-            Self::RequestFile(_) => ActKind::AccessAsked,
-            Self::RequestGrant { .. } => ActKind::AccessLent,
-            Self::RequestRefuse { .. } => ActKind::AccessRefused,
-            Self::ScimTokenAdd { .. } => ActKind::ScimTokenAdded,
-            Self::ScimTokenRemove { .. } => ActKind::ScimTokenRemoved,
-            Self::ServerAdd(_) => ActKind::ServerAdded,
-            Self::ServerReach { .. } => ActKind::ReachChanged,
-            Self::ServerRemove { .. } => ActKind::ServerRemoved,
-            Self::TaskFinish { .. } => ActKind::TaskFinished,
-            Self::TaskResume { .. } => ActKind::TaskResumed,
-            Self::TaskStart { .. } => ActKind::TaskBegun,
-            Self::ToolsAccept { .. } => ActKind::ToolAccepted,
-            Self::ToolsClassify { .. } => ActKind::ToolClassified,
-            Self::UserAdd { .. } => ActKind::UserAdded,
-            Self::UserDisable { .. } => ActKind::UserDisabled,
-            Self::UserEnable { .. } => ActKind::UserEnabled,
-            Self::UserLink { .. } => ActKind::SetupLinkMade,
-            Self::UserRemove { .. } => ActKind::UserRemoved,
-            Self::UserRole { .. } => ActKind::UserRoleChanged,
-            Self::Advise { .. }
-            | Self::AuditList { .. }
-            | Self::AuditVerify { .. }
-            | Self::BaseUrlShow
-            | Self::ClientList
-            | Self::Explain(_)
-            | Self::GrantList { .. }
-            | Self::LoanList
-            | Self::Replay { .. }
-            | Self::RequestList
-            | Self::RequestWeigh { .. }
-            | Self::ScimTokenList
-            | Self::ServerList
-            | Self::TaskList { .. }
-            | Self::ToolsAsk { .. }
-            | Self::ToolsDefinitions { .. }
-            | Self::ToolsHeld { .. }
-            | Self::ToolsList { .. }
-            | Self::UserList => return None,
-        })
-    }
-}
-
 /// The result of a command.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
@@ -385,6 +343,11 @@ pub enum Outcome {
     },
     /// What the three sets say to a call.
     Explained(Box<Explained>),
+    /// Linked accounts.
+    Links {
+        /// Each.
+        links: Vec<LinkRow>,
+    },
     /// Grants.
     Grants {
         /// One row each.
@@ -506,6 +469,10 @@ async fn act(tx: &mut Tx, by: &Performer<'_>, command: Command) -> Result<Outcom
             let whose = user.as_deref().map_or(Whose::Everybody, Whose::User);
             done(grant::revoke_all(tx, by, whose).await?)
         }
+        Command::LinkRemove { user, server } => {
+            let user = reading::user(tx, &user).await?;
+            done(link::unlink(tx, by, &AccountKey { user: user.id, server }).await.map(|_| 0)?)
+        }
         Command::LoanRevoke { loan } => done(access::take_back(tx, by, loan).await.map(|()| 0)?),
         Command::RequestFile(ask) => {
             let filed = access::ask(tx, by, ask).await?;
@@ -574,6 +541,7 @@ async fn answer(tx: &mut Tx, by: &Performer<'_>, question: Command) -> Result<Ou
         Command::BaseUrlShow => Outcome::BaseUrl { url: settings::base_url(tx).await? },
         Command::ClientList => Outcome::Clients { clients: question::clients(tx).await? },
         Command::GrantList { user } => Outcome::Grants { grants: question::grants(tx, user.as_deref(), by.now).await? },
+        Command::LinkList { user } => Outcome::Links { links: question::links(tx, user.as_deref()).await? },
         Command::LoanList => Outcome::Loans { loans: question::loans(tx, by.now).await? },
         Command::RequestList => Outcome::AccessRequests { requests: question::access_requests(tx, by.now).await? },
         Command::ScimTokenList => Outcome::ScimTokens { tokens: token::list(tx).await? },

@@ -22,6 +22,7 @@ pub mod command;
 pub mod external;
 pub mod grant;
 pub mod identity;
+pub mod link;
 pub mod password;
 mod performer;
 pub mod question;

@@ -11,10 +11,11 @@ mod within;
 
 pub use explain::{Explained, Question, ToolSets, explain};
 pub use history::{Change, Report, Whose, advise, replay};
-pub use list::{access_requests, clients, grants, held_tools, loans, servers, tasks, tools, users};
+pub use list::{access_requests, clients, grants, held_tools, links, loans, servers, tasks, tools, users};
 pub use names::Names;
 pub use rows::{
-    AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow, access_row,
+    AccessRow, ChainRow, ClientRow, GrantRow, HeldRow, LinkRow, LoanRow, RecordRow, ServerRow, TaskRow, UserRow,
+    access_row,
 };
 pub use weigh::weigh;
 pub use within::{

@@ -14,7 +14,7 @@ mod client_options;
 mod server;
 mod specmap;
 
-pub(crate) use accounts::{GrantCommand, ScimCommand, ScimTokenCommand, UserCommand};
+pub(crate) use accounts::{GrantCommand, LinkCommand, ScimCommand, ScimTokenCommand, UserCommand};
 pub(crate) use client::{
     ConnectArguments, DiagramFormat, DoctorArguments, DoctorFormat, ForgetCommand, ImportArguments, LoginArguments,
     ServerUrl,
@@ -128,6 +128,9 @@ pub(crate) enum Command {
     /// List and revoke what users granted to clients
     #[command(subcommand)]
     Grant(GrantCommand),
+    /// List and remove the accounts that people linked for servers
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// Show what authority a client's MCP configuration carries, and move its servers behind a checkpoint
     Import(ImportArguments),
     /// Write a commented configuration file to start from

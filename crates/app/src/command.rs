@@ -13,6 +13,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod grant;
+pub(crate) mod link;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod init;

@@ -115,6 +115,7 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
         Command::Explain(arguments) => Box::pin(command::explain::explain(&common, &arguments)).await,
         Command::Forget(what) => command::login::forget(&common, &what),
         Command::Grant(act) => command::grant::perform(&common, act).await,
+        Command::Link(act) => command::link::perform(&common, act).await,
         Command::Import(arguments) => Box::pin(command::import::import(&common, &arguments)).await,
         Command::Init { file } => command::init::write(&file),
         Command::Policy(act) => command::policy::perform(&common, act).await,

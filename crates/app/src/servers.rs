@@ -20,9 +20,14 @@ use sekisho_protocol::server::{ServerCard, ServerDirectory, TaskTemplate};
 use sekisho_store::{GroupSource, Loan, Membership, User};
 
 use crate::config::login::{Login, Unusable};
-use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition, fill};
+use crate::config::{Access, Arguments, Configuration, Filled, Isolation, Observe, ServerDefinition};
 use crate::error::CommandError;
 use crate::{builtin, os};
+
+mod credential;
+mod filling;
+
+use filling::filled;
 
 /// A definition with its name and with the values that it must not hold itself.
 #[derive(Debug, Clone)]
@@ -272,6 +277,12 @@ fn card(server: &Defined, base_url: &str, login: &Login) -> Result<ServerCard, C
             format!("server `{}`: its external authorization server is the checkpoint's own issuer", server.name);
         return Err(CommandError::usage(message, "remove the table `authorization`, or see `sekisho base-url show`"));
     }
+    let account = credential::account(&server.name, definition)?.map(Arc::new);
+    // The grant has to say that the client uses the account.
+    let scopes_default = match &account {
+        Some(_) => scopes_default.union(&std::iter::once(Scope::account()).collect()),
+        None => scopes_default,
+    };
     Ok(ServerCard {
         name: server.name.clone(),
         title: definition.title.clone().unwrap_or_else(|| server.name.to_string()),
@@ -286,6 +297,7 @@ fn card(server: &Defined, base_url: &str, login: &Login) -> Result<ServerCard, C
             .collect(),
         classify_at_consent: server.classify_at_consent,
         external: external.map(Arc::new),
+        account,
     })
 }
 
@@ -310,9 +322,13 @@ fn http(server: &Defined, url: &str, extra_ca: Option<&[u8]>) -> Result<HttpSett
         let resolved = resolve(&format!("server `{}`", server.name), value)?;
         headers.push((axum::http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, resolved));
     }
+    if let Some(fixed) = credential::fixed_header(&server.name, &server.definition)? {
+        headers.push(fixed);
+    }
     Ok(HttpSettings {
         url: filled(&format!("server `{}`", server.name), url, Filled::Value)?,
         headers,
+        credential: credential::settings(&server.name, &server.definition)?,
         extra_ca_pem: extra_ca.map(<[u8]>::to_vec),
         connect_timeout: Duration::from_secs(10),
         // Many servers send the head of an answer only with the answer.
@@ -362,6 +378,9 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
             environment.insert(name.to_owned(), EnvValue::Secret(value.clone()));
         }
     }
+    if let Some((name, value)) = credential::fixed_variable(&server.name, definition)? {
+        environment.insert(name, EnvValue::Secret(value));
+    }
     withheld.retain(|name| !environment.contains_key(name));
     let usual = StdioSettings::new(program);
     let start_seconds = definition.start_seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
@@ -371,6 +390,7 @@ fn stdio(server: &Defined) -> Result<StdioSettings, CommandError> {
         arguments,
         directory: definition.directory.clone(),
         environment,
+        credential: credential::settings(&server.name, &server.definition)?,
         withheld,
         isolation: match definition.isolation {
             Isolation::Session => sekisho_gateway::Isolation::Session,
@@ -414,17 +434,6 @@ fn is_same(before: &ServerDefinition, after: &ServerDefinition) -> bool {
 /// Fills in what a value refers to: a secret need not stand in the file.
 pub(crate) fn resolve(whose: &str, value: UpstreamSecret) -> Result<UpstreamSecret, CommandError> {
     filled(whose, value.expose(), Filled::Value).map(UpstreamSecret::from_outside)
-}
-
-fn filled(whose: &str, text: &str, place: Filled) -> Result<String, CommandError> {
-    fill(text, place).map_err(|error| {
-        let message = format!("{whose} {error}");
-        if error.is_of_machine() {
-            CommandError::environment(message, error.help())
-        } else {
-            CommandError::usage(message, error.help())
-        }
-    })
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub mod session;
 pub mod signing;
 pub mod token;
 pub mod token_store;
+pub mod vendor;
 
 mod text;
 

@@ -40,6 +40,8 @@ struct HomePage {
     administers: bool,
     /// Whether the records are there to be read.
     audits: bool,
+    /// Whether a server works with accounts that people link.
+    links: bool,
 }
 
 /// The tools of one server that wait for an owner.
@@ -90,6 +92,7 @@ fn signed_out(console: &Console, visit: &Visit, path: &str) -> HomePage {
         held: Vec::new(),
         administers: false,
         audits: false,
+        links: false,
     }
 }
 
@@ -129,11 +132,12 @@ async fn home_page(console: &Console, visit: &Visit) -> Result<HomePage, PageErr
         (count > 0).then(|| HeldLine { server: server.to_string(), title, count })
     });
     let held = held.collect();
+    let links = servers.iter().any(|card| card.account.is_some());
     let servers = servers.iter().map(line).collect();
     let audits = session.user.role.audits();
     let end_all_csrf = form_token(visit, Some(&session), FormKind::EndAllGrants, "").expose().to_owned();
     let chrome = Chrome::new(&console.site, visit).with(visit, &session, None);
-    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, administers, audits })
+    Ok(HomePage { chrome, waiting, asked, grants, end_all_csrf, servers, held, administers, audits, links })
 }
 
 async fn waiting_lines(

@@ -9,4 +9,5 @@ pub mod documents;
 pub mod oauth;
 pub mod provider;
 pub mod upstream;
+pub mod vendor;
 pub mod wire;

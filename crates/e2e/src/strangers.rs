@@ -51,6 +51,7 @@ const PROVISIONING: usize = 2 << 20;
 const LOGIN_BOUND: &str = "few hashes at one time; failures slow down the next";
 const AT_PROVIDER: &str = "so many a minute from one address; what the provider says is kept for minutes";
 const ONE_LOOK: &str = "takes the sign-in; what strangers get wrong is counted";
+const TAKES_LINK: &str = "takes the step of a link; what strangers get wrong is counted";
 const SIGNED_IN: &str = "asks for a session before anything else";
 const NO_STORE: &str = "reads no store";
 const TOKEN_FIRST: &str =
@@ -122,6 +123,12 @@ pub const ENDPOINTS: &[Endpoint] = &[
     ),
     get("/consent/{pending}", "/consent/{}", "reads the request"),
     post("/consent/{pending}", "/consent/{}", FORGED, "reads the request"),
+    get("/links", "/links", SIGNED_IN),
+    get("/links/client.json", "/links/client.json", NO_STORE),
+    get("/links/{server}", "/links/up", SIGNED_IN),
+    post("/links/{server}", "/links/up", FORGED, SIGNED_IN),
+    get("/links/{server}/go", "/links/up/go", SIGNED_IN),
+    get("/links/{server}/callback", "/links/up/callback?code=x&state=x", TAKES_LINK),
     get("/login", "/login", NO_STORE),
     post("/login", "/login", Carries::OwnForm, LOGIN_BOUND),
     Endpoint { carries: Carries::CookiesOf("/login"), ..get("/login/{provider}", "/login/corp", AT_PROVIDER) },

@@ -12,7 +12,7 @@ use sekisho_protocol::audit::{Need, RuleId, Verdict, Why};
 use sekisho_protocol::caller::{Basis, Caller, IssuedBy};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::Timestamp;
-use sekisho_protocol::ids::{ApprovalId, GrantId, RequestId, TaskId};
+use sekisho_protocol::ids::{ApprovalId, GrantId, RequestId, ServerName, TaskId};
 use sekisho_protocol::refusal::{Refusal, Remedy, RemedyKind, SetName};
 use sekisho_protocol::scope::ScopeSet;
 
@@ -30,6 +30,8 @@ pub(crate) enum Allowed {
 /// A call that is not permitted, with everything that its answer and its record need.
 #[derive(Debug)]
 pub(crate) enum Denied {
+    /// The server is shown the account of the person who calls, and the person has to link one, or to link it anew.
+    Account(AccountDenial),
     /// A person has to approve this very call, and is asked on the page of this approval.
     Approval { ask: AskedFor, approval: ApprovalId },
     /// A person would have to approve the call, but an anonymous caller has no page to be asked on.
@@ -44,6 +46,47 @@ pub(crate) enum Denied {
     Task { outside: Outside, over: bool },
     /// A person would have to approve the call, but it sends more beside its arguments than a page could show.
     TooLarge(AskedFor),
+}
+
+/// A call that needs an account of its user.
+#[derive(Debug)]
+pub(crate) struct AccountDenial {
+    /// Whether the account was linked before and cannot be used any more.
+    pub(crate) is_expired: bool,
+    /// Whether there is a person who could link one.
+    pub(crate) has_person: bool,
+    /// Whether the person said that they do not want to.
+    pub(crate) is_declined: bool,
+    /// The vendor's name for people.
+    pub(crate) vendor: String,
+    /// The server, whose page links an account.
+    pub(crate) server: ServerName,
+    /// The call's relation to the declared tasks.
+    pub(crate) need: Need,
+    /// The task of the call.
+    pub(crate) task: Option<TaskId>,
+    /// The rules that give the user the right.
+    pub(crate) because: Arc<[RuleId]>,
+}
+
+impl AccountDenial {
+    fn text(&self) -> String {
+        let vendor = &self.vendor;
+        if !self.has_person {
+            return format!("this server needs a person's account at {vendor}, and no person is signed in");
+        }
+        if self.is_declined {
+            return format!(
+                "the user did not want to link an account at {vendor}; do not make this call again unless the user asks for it"
+            );
+        }
+        match self.is_expired {
+            true => {
+                format!("the user's account at {vendor} cannot be used any more: the user has to link it anew first")
+            }
+            false => format!("the user has to link an account at {vendor} first, because this server works with it"),
+        }
+    }
 }
 
 /// A refusal of the policy, with what its remedy depends on.
@@ -81,8 +124,8 @@ impl DeniedTarget {
 pub(crate) enum Told {
     /// As an error, with status 403.
     Error,
-    /// As the error with which 2025-11-25 asks for a page to be opened.
-    Elicitation(ApprovalId),
+    /// As the error with which 2025-11-25 asks for a page to be opened. Holds the name of the question.
+    Elicitation(String),
     /// As the result with which 2026-07-28 asks for a page to be opened. Holds the state that the client brings back.
     InputRequired(String),
     /// As a result of the tool: a model sees it, while many clients hide an error from the model.
@@ -177,7 +220,9 @@ impl Denied {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Approval { .. } => Verdict::Ask,
-            Self::ApprovalAnonymous(_)
+            Self::Account(denial) if denial.has_person && !denial.is_declined => Verdict::Ask,
+            Self::Account(_)
+            | Self::ApprovalAnonymous(_)
             | Self::Declined(_)
             | Self::Policy(_)
             | Self::Task { .. }
@@ -189,9 +234,11 @@ impl Denied {
     /// Returns the set that refuses. There is none if the arguments are not those that the tool takes.
     fn set(&self) -> Option<SetName> {
         match self {
-            Self::Approval { .. } | Self::ApprovalAnonymous(_) | Self::Declined(_) | Self::TooLarge(_) => {
-                Some(SetName::Rights)
-            }
+            Self::Account(_)
+            | Self::Approval { .. }
+            | Self::ApprovalAnonymous(_)
+            | Self::Declined(_)
+            | Self::TooLarge(_) => Some(SetName::Rights),
             Self::Policy(policy) => policy.denial.reason.set(),
             Self::StepUp { .. } => Some(SetName::Grant),
             Self::Task { .. } => Some(SetName::Need),
@@ -201,6 +248,8 @@ impl Denied {
     /// Returns the reason, as one word for the records.
     pub(crate) fn why(&self) -> Why {
         match self {
+            Self::Account(denial) if denial.is_expired => Why::AccountExpired,
+            Self::Account(_) => Why::AccountMissing,
             Self::Approval { .. } | Self::ApprovalAnonymous(_) => Why::Approval,
             Self::Declined(_) => Why::Declined,
             Self::Policy(policy) => policy.why(),
@@ -214,6 +263,7 @@ impl Denied {
     /// Returns the reason, in words for the client.
     pub(crate) fn text(&self) -> String {
         match self {
+            Self::Account(denial) => denial.text(),
             Self::Approval { ask: AskedFor { reason: Some(reason), .. }, .. } => {
                 format!("the user has to approve this very call first: {reason}")
             }
@@ -240,6 +290,10 @@ impl Denied {
     /// The kind of remedy, and the page below the base URL where a person finds it.
     fn remedy(&self) -> (RemedyKind, Option<String>) {
         match self {
+            Self::Account(denial) if denial.has_person && !denial.is_declined => {
+                (RemedyKind::LinkAccount, Some(format!("/links/{}", denial.server)))
+            }
+            Self::Account(_) => (RemedyKind::None, None),
             Self::Approval { approval, .. } => (RemedyKind::Approve, Some(format!("/approvals/{approval}"))),
             Self::ApprovalAnonymous(_) | Self::Declined(_) | Self::TooLarge(_) => (RemedyKind::None, None),
             Self::Policy(policy) => policy.remedy(),
@@ -252,7 +306,8 @@ impl Denied {
     pub(crate) fn is_askable(&self) -> bool {
         match self {
             Self::Policy(policy) => policy.is_askable(),
-            Self::Approval { .. }
+            Self::Account(_)
+            | Self::Approval { .. }
             | Self::ApprovalAnonymous(_)
             | Self::Declined(_)
             | Self::StepUp { .. }
@@ -266,7 +321,8 @@ impl Denied {
     pub(crate) fn is_unknown_job(&self) -> bool {
         match self {
             Self::Policy(policy) => policy.denial.reason == Reason::Rights && policy.target == DeniedTarget::Job,
-            Self::Approval { .. }
+            Self::Account(_)
+            | Self::Approval { .. }
             | Self::ApprovalAnonymous(_)
             | Self::Declined(_)
             | Self::StepUp { .. }
@@ -285,7 +341,8 @@ impl Denied {
         let (kind, page) = self.remedy();
         let scopes = match self {
             Self::StepUp { step_up, .. } => Some(step_up.scopes.clone()),
-            Self::Approval { .. }
+            Self::Account(_)
+            | Self::Approval { .. }
             | Self::ApprovalAnonymous(_)
             | Self::Declined(_)
             | Self::Policy(_)
@@ -304,6 +361,7 @@ impl Denied {
     /// Returns the judgement for the record.
     pub(crate) fn judgement(&self) -> Judgement {
         let (need, task, because, scopes) = match self {
+            Self::Account(denial) => (denial.need, denial.task, Arc::clone(&denial.because), ScopeSet::empty()),
             Self::Approval { ask, .. } | Self::ApprovalAnonymous(ask) | Self::Declined(ask) | Self::TooLarge(ask) => {
                 (ask.need, ask.task, [ask.rule.clone()].into(), ScopeSet::empty())
             }

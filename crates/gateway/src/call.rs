@@ -28,6 +28,7 @@ use sekisho_protocol::text::check_name;
 use sekisho_protocol::uri::{NotCanonical, ResourceUri};
 
 use crate::Gateway;
+use crate::asking;
 use crate::body::{Growth, Unread, whole};
 use crate::era::{initialize, stateless};
 use crate::forward::Outgoing;
@@ -139,7 +140,7 @@ async fn of_message(
     let view = view(headers);
     let offered = initialize::offered(gateway, routed, caller, headers);
     let agreed = agree(&view, message, offered.revision());
-    let spoken = gateway.upstreams.revisions(routed.route.upstream.name()).await?;
+    let spoken = asking::spoken(gateway, routed, caller).await?;
     let revision = match agreed {
         Err(HeaderError::Unsupported { requested }) => return Err(unsupported(requested, message, &spoken.revisions)),
         agreed => agreed?,
@@ -276,7 +277,7 @@ async fn target(
             if let Some(own) = own::named(&routed.route, caller, name) {
                 return Ok((own, None));
             }
-            let (standing, schema) = standing(gateway, routed, name).await?;
+            let (standing, schema) = standing(gateway, routed, caller, name).await?;
             if row.is_in(Revision::V2026_07_28)
                 && let Some(mirrored) = gateway.catalogues.mirrored(routed.server(), name)
                 && message.meta().is_some_and(|meta| meta.protocol_version.is_some())
@@ -313,6 +314,7 @@ async fn target(
 async fn standing(
     gateway: &Arc<Gateway>,
     routed: &Routed,
+    caller: &Caller,
     name: &str,
 ) -> Result<(ToolState, Option<Arc<ToolSchema>>), CallFault> {
     // No caller may use an upstream's tool that has a name of ours, and a name with several spellings is no tool's. Both
@@ -332,16 +334,26 @@ async fn standing(
         return Ok(found);
     }
     // Boxed so that this rare branch does not enlarge the future of every call.
-    Box::pin(list_again(gateway, routed, is_known)).await;
+    Box::pin(list_again(gateway, routed, caller, is_known)).await;
     let snapshot = gateway.catalogues.snapshot(server);
     if snapshot.is_empty() && !gateway.catalogues.was_listed(server) {
-        return Err(CallFault::Unlisted);
+        // The upstream tells its tools to people with accounts, and this caller is asked for one next.
+        return match asking::need(gateway, routed, caller).await {
+            Some(_) => Ok((ToolState::Unknown, None)),
+            None => Err(CallFault::Unlisted),
+        };
     }
     Ok(now())
 }
 
-async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, is_known: bool) {
-    let (catalogues, upstreams, mount) = (&gateway.catalogues, &gateway.upstreams, routed.route.mount());
+async fn list_again(gateway: &Arc<Gateway>, routed: &Routed, caller: &Caller, is_known: bool) {
+    let asking = asking::credential(gateway, routed, caller).await;
+    // An upstream that knows people by their accounts is not asked without one: it would refuse, and that attempt would
+    // count as the one that may be made for a while.
+    if asking.is_none() && routed.route.upstream.source().is_of_the_person() {
+        return;
+    }
+    let (catalogues, upstreams, mount) = (&gateway.catalogues, &gateway.upstreams, routed.route.mount(asking.as_ref()));
     let refreshed = if is_known {
         catalogues.refresh_unless_busy(upstreams, mount, routed.now).await
     } else {

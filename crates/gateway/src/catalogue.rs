@@ -279,10 +279,10 @@ impl Catalogues {
         &self,
         shelf: &Shelf,
         upstreams: &Upstreams,
-        Mount { server, upstream }: Mount<'_>,
+        Mount { server, upstream, asking }: Mount<'_>,
         now: Timestamp,
     ) -> Result<Vec<Tool>, RefreshError> {
-        let lists = upstreams.list_tools(upstream).await?;
+        let lists = upstreams.list_tools(upstream, asking).await?;
         let (tools, mirrors) = read_all(server, &lists);
         let mut tx = self.store.begin().await?;
         let reading = shelf.begin_reading();

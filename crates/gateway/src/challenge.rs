@@ -62,7 +62,8 @@ pub(crate) fn header(route: &Route, base_url: &str, fault: &Fault) -> Option<Hea
         Fault::Denied { denied, .. } => {
             let (needed, granted, issued_by) = match &**denied {
                 Denied::StepUp { step_up, granted, issued_by, .. } => (&step_up.scopes, granted, issued_by),
-                Denied::Approval { .. }
+                Denied::Account(_)
+                | Denied::Approval { .. }
                 | Denied::ApprovalAnonymous(_)
                 | Denied::Declined(_)
                 | Denied::Policy(_)

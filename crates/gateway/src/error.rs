@@ -11,7 +11,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use http::{HeaderValue, StatusCode};
 use sekisho_protocol::audit::Why;
 use sekisho_protocol::challenge::ChallengeError;
-use sekisho_protocol::ids::{ApprovalId, RequestId};
+use sekisho_protocol::ids::RequestId;
 use sekisho_protocol::mcp::error::{ErrorCode, error_response, result_response};
 use sekisho_protocol::mcp::headers::HeaderError;
 use sekisho_protocol::mcp::message::Id;
@@ -29,7 +29,7 @@ use crate::fault::{Fault, ROUNDS_FULL, Refused};
 use crate::forward::ForwardError;
 use crate::limits::{GatewaySettings, Limits};
 use crate::refusal::RefusalWord;
-use crate::rounds::QUESTION;
+use crate::rounds::question_key;
 use crate::route::{RouteError, Routed};
 use crate::scope_words::spoken_to;
 use crate::watchdog::{End, OpenError};
@@ -221,7 +221,7 @@ fn denied_draft(routed: &Routed, base_url: &str, id: Option<&Id>, denied: &Denie
         }
     }
     let (status, body) = match (told, id) {
-        (Told::Elicitation(approval), Some(id)) => (StatusCode::OK, elicitation(id, *approval, &refusal)),
+        (Told::Elicitation(question), Some(id)) => (StatusCode::OK, elicitation(id, question, &refusal)),
         (Told::InputRequired(state), Some(id)) => (StatusCode::OK, input_required(id, state, &refusal)),
         (Told::ToolError, Some(id)) => (StatusCode::OK, tool_error(id, &refusal)),
         (Told::Error, _) | (_, None) => {
@@ -255,11 +255,11 @@ fn invalid(routed: &Routed, id: Option<&Id>, denied: &Denied, told: &Told) -> Dr
 
 /// 2025-11-25 Elicitation, URL Elicitation Required Error. The status is 200, because the request was understood and
 /// may be made again. `data` holds the refusal beside what the protocol requires.
-fn elicitation(id: &Id, approval: ApprovalId, refusal: &Refusal) -> Vec<u8> {
+fn elicitation(id: &Id, question: &str, refusal: &Refusal) -> Vec<u8> {
     let data = json!({
         "elicitations": [{
             "mode": "url",
-            "elicitationId": approval,
+            "elicitationId": question,
             "url": refusal.remedy.url,
             "message": refusal.reason,
         }],
@@ -273,7 +273,7 @@ fn input_required(id: &Id, state: &str, refusal: &Refusal) -> Vec<u8> {
     let result = json!({
         "resultType": "input_required",
         "inputRequests": {
-            QUESTION: {
+            question_key(refusal.remedy.kind): {
                 "method": "elicitation/create",
                 "params": { "mode": "url", "url": refusal.remedy.url, "message": refusal.reason },
             },
@@ -448,6 +448,9 @@ fn forward(routed: &Routed, limits: &Limits, id: Option<&Id>, error: &ForwardErr
 /// Returns the status, and the word for the records.
 fn trouble(error: &ForwardError) -> (StatusCode, RefusalWord) {
     match error {
+        ForwardError::Account(_) | ForwardError::NoCredential { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::NoCredential)
+        }
         ForwardError::AskedToWait { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::UpstreamWaits),
         ForwardError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, RefusalWord::UpstreamBusy),
         ForwardError::ChildExited { .. } => (StatusCode::BAD_GATEWAY, RefusalWord::ChildExited),
@@ -478,6 +481,12 @@ fn trouble(error: &ForwardError) -> (StatusCode, RefusalWord) {
 /// Returns the text. A text about a bound names the bound and its setting.
 fn trouble_text(routed: &Routed, limits: &Limits, error: &ForwardError) -> Cow<'static, str> {
     let text = match error {
+        ForwardError::Account(_) => {
+            "the vendor of the user's linked account gives no access at the moment; try again, and its operator finds why in the log"
+        }
+        ForwardError::NoCredential { .. } => {
+            "the credential for this server cannot be had at the moment; its operator finds why in the log"
+        }
         ForwardError::AskedToWait { .. } => "the upstream asks to wait; call again later",
         ForwardError::Busy { .. } => "the upstream does not keep up; try again",
         ForwardError::ChildExited { .. } => "the program behind this server ended; its operator finds why in the log",

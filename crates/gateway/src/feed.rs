@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use sekisho_protocol::ids::{ApprovalId, GrantId, ServerName, UserId};
-use sekisho_store::{Change, ChangeFeed, ChangeKind, FeedEvent};
+use sekisho_protocol::ids::{GrantId, ServerName, UserId};
+use sekisho_store::{AccountKey, Change, ChangeFeed, ChangeKind, FeedEvent};
 use tokio::time::Instant;
 
 use crate::Gateway;
+use crate::accounts::link_question;
 use crate::era::initialize;
 use crate::session::Session;
 
@@ -78,6 +79,7 @@ pub(crate) async fn keep(gateway: Arc<Gateway>) {
             _ = sweep.tick() => {
                 gateway.rates.sweep();
                 gateway.jobs.sweep();
+                gateway.accounts.keep_uses().await;
                 end_all(&gateway, gateway.sessions.sweep());
             }
         }
@@ -140,6 +142,7 @@ async fn on_event(gateway: &Arc<Gateway>, event: FeedEvent, concerned: &mut Conc
         FeedEvent::Gap => {
             grants.forget_all();
             gateway.authenticator.forget_tokens();
+            gateway.accounts.forget_all();
             reload_catalogues(gateway).await;
             concerned.all = true;
         }
@@ -151,9 +154,7 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change, concerned: &mut Conc
     let grants = gateway.authenticator.grants();
     match change.kind {
         ChangeKind::Approval => {
-            if let Ok(question) = change.id.parse::<ApprovalId>() {
-                gateway.sessions.is_answered(question);
-            }
+            gateway.sessions.is_answered(&change.id);
         }
         ChangeKind::Catalogue => {
             if let Ok(server) = change.id.parse::<ServerName>() {
@@ -184,6 +185,13 @@ async fn on_change(gateway: &Arc<Gateway>, change: &Change, concerned: &mut Conc
             }
         },
         ChangeKind::Key => gateway.authenticator.forget_tokens(),
+        ChangeKind::LinkedAccount => match AccountKey::read_change(&change.id) {
+            Some(key) => {
+                gateway.accounts.forget(&key);
+                gateway.sessions.is_answered(&link_question(&key));
+            }
+            None => gateway.accounts.forget_all(),
+        },
         // These changes reach us through the rights, the routes and the settings.
         ChangeKind::Loan | ChangeKind::Server | ChangeKind::Setting => {}
     }

@@ -26,6 +26,7 @@ use sekisho_protocol::uri::ResourceUri;
 use sekisho_store::StoreError;
 
 use crate::Gateway;
+use crate::asking;
 use crate::call::Wish;
 use crate::catalogue::Snapshot;
 use crate::era::stateless::Declared;
@@ -437,7 +438,8 @@ impl Filter {
             && list_items(result.raw, kind)
                 .is_ok_and(|items| items.iter().any(|item| self.gateway.catalogues.is_news(server, item)));
         if news {
-            Gateway::list_now(&self.gateway, self.routed.route.mount(), self.routed.now).await;
+            let asking = asking::credential(&self.gateway, &self.routed, &self.caller).await;
+            Gateway::list_now(&self.gateway, self.routed.route.mount(asking.as_ref()), self.routed.now).await;
             self.tell_unknown(result);
         }
         self.tell_of_unusable(kind, result);

@@ -35,6 +35,7 @@ pub use http::check_upstream_url;
 pub(crate) use probe::Spoken;
 pub(crate) use request::{Answer, AnswerBody, ForwardRequest, ListenRequest, UpstreamSession};
 
+use crate::credential::Credential;
 use crate::route::{self, Routes};
 use crate::upstream::{BuiltInSettings, UpstreamName, UpstreamSettings};
 use http::HttpUpstream;
@@ -54,11 +55,12 @@ impl Upstream {
         match definition.settings() {
             UpstreamSettings::BuiltIn(settings) => Self::BuiltIn(settings.clone()),
             UpstreamSettings::Http(settings) => {
-                let credential = definition.credential().clone();
-                Self::Http(Arc::new(HttpUpstream::new(limits.clone(), name, settings, credential)))
+                let source = Arc::clone(definition.source());
+                Self::Http(Arc::new(HttpUpstream::new(limits.clone(), name, settings, source)))
             }
             UpstreamSettings::Stdio(settings) => {
-                Self::Stdio(Arc::new(StdioUpstream::new(limits.clone(), name, settings.clone())))
+                let source = Arc::clone(definition.source());
+                Self::Stdio(Arc::new(StdioUpstream::new(limits.clone(), name, settings.clone(), source)))
             }
         }
     }
@@ -138,12 +140,26 @@ impl Upstreams {
         self.stopping.wait().await;
     }
 
+    /// Returns what [`Upstreams::revisions`] has found out before, if it has.
+    pub(crate) fn known_revisions(&self, upstream: &UpstreamName) -> Option<Arc<Spoken>> {
+        match self.find(upstream).ok()? {
+            Upstream::BuiltIn(upstream) => Some(upstream.revisions()),
+            Upstream::Http(upstream) => upstream.known_revisions(),
+            Upstream::Stdio(upstream) => upstream.known_revisions(),
+        }
+    }
+
     /// Returns which revisions the upstream speaks, and its name and version. This is found out once (first by
     /// `server/discover`, then by `initialize`: ST-10, ST-11, TR-52) and kept until the upstream is seen to restart.
-    pub(crate) async fn revisions(&self, upstream: &UpstreamName) -> Result<Arc<Spoken>, ForwardError> {
+    /// `asking`: what the upstream is shown, if it is somebody's account.
+    pub(crate) async fn revisions(
+        &self,
+        upstream: &UpstreamName,
+        asking: Option<&Credential>,
+    ) -> Result<Arc<Spoken>, ForwardError> {
         match self.find(upstream)? {
             Upstream::BuiltIn(upstream) => Ok(upstream.revisions()),
-            Upstream::Http(upstream) => upstream.revisions().await,
+            Upstream::Http(upstream) => upstream.revisions(asking).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.revisions()).await,
         }
     }
@@ -151,10 +167,14 @@ impl Upstreams {
     /// Returns the upstream's tools, all pages: one list for each era that it speaks, the newest first. The gateway
     /// asks in its own name, in a session or a child that never serves a caller, and as a client that can do
     /// everything.
-    pub(crate) async fn list_tools(&self, upstream: &UpstreamName) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
+    pub(crate) async fn list_tools(
+        &self,
+        upstream: &UpstreamName,
+        asking: Option<&Credential>,
+    ) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
         match self.find(upstream)? {
             Upstream::BuiltIn(upstream) => Ok(vec![upstream.list_tools()]),
-            Upstream::Http(upstream) => Box::pin(upstream.list_tools()).await,
+            Upstream::Http(upstream) => Box::pin(upstream.list_tools(asking)).await,
             Upstream::Stdio(upstream) => Box::pin(upstream.list_tools()).await,
         }
     }

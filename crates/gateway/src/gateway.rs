@@ -11,6 +11,7 @@ use sekisho_token::Keys;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::audit::Journal;
 use crate::authenticate::Authenticator;
 use crate::catalogue::Catalogues;
@@ -38,8 +39,8 @@ pub struct GatewayParts {
     pub entropy: Arc<dyn Entropy>,
     /// The node whose chain of records is written.
     pub node: NodeId,
-    /// The way to external authorization servers, which only the operator names.
-    pub issuers: Arc<dyn HttpClient>,
+    /// The way to servers that only the operator names: external authorization servers, and vendors of linked accounts.
+    pub http: Arc<dyn HttpClient>,
     /// Counts the refusals that are not recorded one by one.
     pub refusals: Arc<Refusals>,
     /// The rest of the configuration.
@@ -55,6 +56,7 @@ pub struct Gateway {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) settings: GatewaySettings,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) authenticator: Authenticator,
     pub(crate) catalogues: Catalogues,
     pub(crate) jobs: Jobs,
@@ -92,8 +94,8 @@ impl Gateway {
         tokio::spawn(async move {
             tokio::time::sleep_until(gateway.catalogues.due(&server).await).await;
             gateway.catalogues.was_asked(&server);
-            if let Some(route) = gateway.mounted(&server) {
-                Self::list_now(&gateway, route.mount(), gateway.clock.now()).await;
+            if let Some(route) = gateway.mounted(&server).filter(|route| !route.upstream.source().is_of_the_person()) {
+                Self::list_now(&gateway, route.mount(None), gateway.clock.now()).await;
             }
         });
     }

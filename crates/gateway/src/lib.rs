@@ -12,7 +12,10 @@
 // The body of an answer is a state machine that holds another; optimised builds compute its layout in one go.
 #![recursion_limit = "256"]
 
+mod account;
+mod accounts;
 mod answer;
+mod asking;
 mod approval;
 mod audit;
 mod authenticate;
@@ -23,6 +26,7 @@ mod catalogue;
 mod challenge;
 mod cors;
 mod credential;
+mod credential_settings;
 mod era;
 mod error;
 mod external;
@@ -47,6 +51,7 @@ mod scope_words;
 mod session;
 mod settle;
 mod shares;
+mod telling;
 mod upstream;
 mod watchdog;
 
@@ -63,6 +68,7 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::mcp::method::Revision;
 use tokio_util::sync::CancellationToken;
 
+pub use credential_settings::{CredentialPlace, CredentialSettings, SecretCommand};
 pub use external::{ExternalParts, ExternalTokens, TokenForm};
 pub use forward::check_upstream_url;
 pub use forward::guard;
@@ -74,11 +80,12 @@ pub use upstream::{
     UpstreamName, UpstreamSettings,
 };
 
+use accounts::{AccountParts, Accounts};
 use audit::Journal;
 use authenticate::Authenticator;
 use catalogue::{Catalogues, RefreshError};
 use external::{External, ExternalSources};
-use forward::{ForwardLimits, Upstreams};
+use forward::{ForwardError, ForwardLimits, Upstreams};
 use job::Jobs;
 use limits::Rates;
 use session::Sessions;
@@ -144,13 +151,24 @@ impl Gateway {
             ..ForwardLimits::default()
         };
         let external = External::new(ExternalSources {
-            http: parts.issuers,
+            http: Arc::clone(&parts.http),
             store: parts.store.clone(),
             entropy: Arc::clone(&parts.entropy),
             node: parts.node,
             rights: parts.rights.clone(),
         });
+        let accounts = Accounts::new(AccountParts {
+            store: parts.store.clone(),
+            http: parts.http,
+            clock: Arc::clone(&parts.clock),
+            entropy: Arc::clone(&parts.entropy),
+            node: parts.node,
+        });
+        if let Err(error) = accounts.begin().await {
+            tracing::warn!(%error, "leases of the last process could not be ended; they end by themselves");
+        }
         let gateway = Arc::new(Self {
+            accounts,
             authenticator: Authenticator::new(
                 parts.settings.base_url.clone(),
                 limits.tokens_cached_max,
@@ -206,6 +224,7 @@ impl Gateway {
         // Clients that do not read the end of their stream are left behind.
         let _ = tokio::time::timeout(CLOSE_WAIT, self.watchdog.closed()).await;
         self.upstreams.shutdown().await;
+        self.accounts.keep_uses().await;
         if tokio::time::timeout(FLUSH_WAIT, self.journal.flush()).await.is_err() {
             tracing::error!("records could not be written before the end");
         }
@@ -231,8 +250,8 @@ impl Gateway {
         let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
         // A server that was mounted a moment ago may not have been taken over yet.
         self.upstreams.mount();
-        let spoken = self.upstreams.revisions(route.upstream.name()).await?;
-        let tools = match self.catalogues.list(&self.upstreams, route.mount(), self.clock.now()).await {
+        let spoken = self.upstreams.revisions(route.upstream.name(), None).await?;
+        let tools = match self.catalogues.list(&self.upstreams, route.mount(None), self.clock.now()).await {
             Ok(tools) => tools,
             Err(RefreshError::Forward(error)) => return Err(error.into()),
             Err(RefreshError::Store(error)) => return Err(error.into()),
@@ -252,7 +271,11 @@ impl Gateway {
     /// Checks that what stands behind a server answers. The result is kept, so only the first check is expensive.
     pub async fn reach(&self, name: &ServerName) -> Result<(), ProbeError> {
         let route = self.mounted(name).ok_or_else(|| ProbeError::Unknown(name.clone()))?;
-        Ok(self.upstreams.revisions(route.upstream.name()).await.map(drop)?)
+        match self.upstreams.revisions(route.upstream.name(), None).await {
+            // It is there, and answers people with accounts.
+            Err(ForwardError::WantsOwnCredential { .. }) if route.upstream.source().is_of_the_person() => Ok(()),
+            reached => Ok(reached.map(drop)?),
+        }
     }
 
     /// Takes over the routes in force and waits for that. Without this call they are taken over as well, a little

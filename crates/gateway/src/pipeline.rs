@@ -10,17 +10,19 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use sekisho_policy::model::Target;
 use sekisho_policy::permit::Permit;
 use sekisho_protocol::audit::OutcomeResult;
 use sekisho_protocol::caller::{Basis, Caller, IssuedBy, Recognition};
 use sekisho_protocol::env::{Timestamp, after};
 use sekisho_protocol::ids::GrantId;
-use sekisho_protocol::mcp::method::{Method as McpMethod, Need, Revision};
+use sekisho_protocol::mcp::method::Method as McpMethod;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{STEP_UP_SECONDS, StoreError};
 use tokio::time::Instant;
 
 use crate::Gateway;
+use crate::account::{self, First};
 use crate::answer::{self, Passage};
 use crate::approval;
 use crate::audit::{JournalError, OutcomeEntry, decision, rejection};
@@ -28,8 +30,7 @@ use crate::authenticate::{AuthenticateError, Authenticated, Proof};
 use crate::authorize::{Allowed, AskedFor, Denied, Told, authorize};
 use crate::call::{self, CallFault, CallRequest, Form, Posted};
 use crate::cors;
-use crate::credential::{self, Credential};
-use crate::era::stateless::Declared;
+use crate::credential::{self, Credential, NoCredential};
 use crate::era::{self, initialize};
 use crate::error;
 use crate::fault::{Fault, Refused};
@@ -37,11 +38,11 @@ use crate::filter::{Filter, Judged, Question, StreamKind};
 use crate::forward::{Answer, AnswerBody, ForwardError, Outgoing};
 use crate::listen;
 use crate::memory::instead_of;
-use crate::profiles;
 use crate::refusal::RefusalWord;
-use crate::rounds::{self, Brought};
+use crate::rounds::Brought;
 use crate::route::{self, Arrival, RouteError, Routed};
 use crate::settle::{Paid, SettleError, Settled, settle};
+use crate::telling::told;
 use crate::watchdog::{End, Span};
 
 /// The most characters of the detail in the record of a rejection.
@@ -110,7 +111,16 @@ async fn pass(
             call::admit(headers)?;
             let room = limits.memory.room(caller, routed.server());
             let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout, room).await?;
-            call::read(gateway, routed, caller, headers, body).await?
+            let asked = call::read(gateway, routed, caller, headers, body.clone()).await?;
+            match account::first(gateway, routed, caller, &asked).await {
+                First::Judge => asked,
+                First::Read => {
+                    // Its place among the open requests of its session is taken anew.
+                    drop(asked);
+                    call::read(gateway, routed, caller, headers, body).await?
+                }
+                First::Refuse(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+            }
         }
         // Boxed, like every rare branch, so that it does not enlarge the future of every call.
         Method::GET => Box::pin(call::read_stream(gateway, routed, caller, headers)).await?,
@@ -139,7 +149,10 @@ async fn pass(
     };
 
     // 6 credential
-    let shown = show(routed, &asked, &permit, head.headers).await?;
+    let shown = match show(gateway, routed, &asked, &permit, head.headers).await? {
+        Ok(shown) => shown,
+        Err(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+    };
 
     // 7 settle
     let refused = |fault: Fault, asked: &CallRequest| Refused::new(asked.id(), fault);
@@ -171,6 +184,13 @@ async fn pass(
         Box::pin(give_back(gateway, routed, paid)).await;
     }
 
+    let answer = match answer {
+        Err(Fault::Forward(ForwardError::Account(error))) => {
+            Err(account::refused(gateway, routed, caller, &asked, error, told))
+        }
+        answer => answer,
+    };
+
     // 9 filter, 10 audit
     let place = asked.take_place();
     let ends_at = (span == Span::Standing).then(|| expiry(caller, routed.now)).flatten();
@@ -196,16 +216,27 @@ fn unauthenticated(
     error.into()
 }
 
-/// Returns what the upstream is shown with this call: the headers of the caller that go on, and the credential.
+/// Returns what the upstream is shown with this call: the headers of the caller that go on, and the credential. Or why
+/// the call is refused until its user has done something.
 async fn show(
+    gateway: &Gateway,
     routed: &Routed,
     asked: &CallRequest,
     permit: &Permit,
     headers: HeaderMap,
-) -> Result<(HeaderMap, Credential), Refused> {
-    let credential = Credential::obtain(permit, routed.route.upstream.credential()).await;
-    let credential = credential.map_err(|error| Refused::new(asked.id(), ForwardError::from(error)))?;
-    Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))
+) -> Result<Result<(HeaderMap, Credential), Box<Denied>>, Refused> {
+    let source = routed.route.upstream.source();
+    // What the checkpoint answers itself needs no account.
+    let is_ours = matches!(permit.call().target, Target::Checkpoint { .. });
+    let obtained = match is_ours && source.is_of_the_person() {
+        true => Ok(Credential::None),
+        false => Credential::obtain(permit, source, &gateway.accounts, routed.card(), routed.now).await,
+    };
+    match obtained {
+        Ok(credential) => Ok(Ok((credential::outbound(permit, headers, asked.near.0.era()), credential))),
+        Err(NoCredential::Failed(error)) => Err(Refused::new(asked.id(), ForwardError::from(error))),
+        Err(NoCredential::Person(need)) => Ok(Err(account::denied(routed, permit, asked, need))),
+    }
 }
 
 /// Tells the listener that a valid token was shown.
@@ -234,7 +265,7 @@ async fn unless_declined(
 ) -> Result<Result<Option<AskedFor>, Box<Denied>>, JournalError> {
     let (ask, approval, declined) = match (ask, brought) {
         (Some(ask), Brought::Answer { approval, declined, .. }) => (ask, approval, declined),
-        (ask, Brought::Answer { .. } | Brought::Round(_)) => return Ok(Ok(ask)),
+        (ask, Brought::Account { .. } | Brought::Answer { .. } | Brought::Round(_)) => return Ok(Ok(ask)),
     };
     let is_declined = if declined {
         approval::decline(gateway, routed, caller, approval).await?;
@@ -243,45 +274,6 @@ async fn unless_declined(
         approval::wait(gateway, caller, approval).await?
     };
     Ok(if is_declined { Err(Box::new(Denied::Declined(ask))) } else { Ok(Some(ask)) })
-}
-
-/// Decides how a refusal is told. A question to a person is told in the way in which the client can ask one, and a
-/// refusal that the model has to know of is told where the model sees it.
-fn told(gateway: &Gateway, routed: &Routed, caller: &Caller, asked: &CallRequest, denied: &Denied) -> Told {
-    let is_tool = asked.row().is_some_and(|row| row.need == Need::Tool);
-    if denied.is_invalid() {
-        // Since 2025-11-25 this is told by the result of the tool, so that a model sees what to correct (Tools, Error
-        // Handling).
-        return if asked.near.0 < Revision::V2025_11_25 { Told::Error } else { Told::ToolError };
-    }
-    if let Denied::Approval { ask: AskedFor { call, .. }, approval } = denied {
-        let (call, approval) = (*call, *approval);
-        match (&asked.form, &asked.session) {
-            (Form::Message(posted), None)
-                if asked.row().is_some_and(|row| row.may_ask) && Declared::in_request(&posted.body).elicits_urls() =>
-            {
-                let before = match asked.brought {
-                    Some(Brought::Answer { asked, .. }) => asked,
-                    Some(Brought::Round(_)) | None => 0,
-                };
-                if before < rounds::QUESTIONS_MAX
-                    && let Ok(state) = rounds::asked(gateway, caller, routed, (call, approval), before + 1)
-                {
-                    return Told::InputRequired(state);
-                }
-            }
-            (_, Some(session)) if session.elicits_urls => {
-                session.asks(approval);
-                return Told::Elicitation(approval);
-            }
-            _ => {}
-        }
-    }
-    let waits = matches!(denied, Denied::Approval { .. } | Denied::Declined(_));
-    if is_tool && (waits || profiles::wants_tool_error(&gateway.settings, caller, denied.verdict())) {
-        return Told::ToolError;
-    }
-    Told::Error
 }
 
 /// Records a refused call, in the same way as a permitted one.

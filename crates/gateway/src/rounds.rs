@@ -1,7 +1,8 @@
 //! Calls of several rounds (2026-07-28, `input_required`): what a client brings back with the next one.
 //!
 //! `requestState` is always ours. It is sealed for the caller, the server and the very call, so it is useless to
-//! anybody else and for another call (RS-50, PX-24). It says one of three things: that a person was asked; that this
+//! anybody else and for another call (RS-50, PX-24). It says one of four things: that a person was asked to approve
+//! the call, or to link an account; that this
 //! call was permitted and paid for before and its upstream asked something back, which is valid once; or that the
 //! upstream of a call for which nothing is taken asked something back. The last one holds the upstream's own state. An
 //! upstream may treat its state as proof of who is asking, so it only goes back with the call and the caller that it
@@ -17,6 +18,7 @@ use sekisho_protocol::ids::{ApprovalId, GrantId};
 use sekisho_protocol::mcp::message::{Message, Params};
 use sekisho_protocol::mcp::splice::{self, SpliceError};
 use sekisho_protocol::mcp::strict::Limits;
+use sekisho_protocol::refusal::RemedyKind;
 use sekisho_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,8 +37,23 @@ pub(crate) const QUESTIONS_MAX: u8 = 8;
 const MARK: &str = "sekisho1.";
 /// How long a client may take for its next round, in seconds.
 const ROUND_SECONDS: u32 = 600;
-/// The key of our one question in `inputRequests`.
-pub(crate) const QUESTION: &str = "sekisho_approval";
+/// The key of our question for an approval in `inputRequests`.
+const APPROVAL_QUESTION: &str = "sekisho_approval";
+/// The key of our question for a linked account in `inputRequests`.
+const ACCOUNT_QUESTION: &str = "sekisho_account";
+
+/// Returns the key of the question that leads to this way out.
+pub(crate) fn question_key(remedy: RemedyKind) -> &'static str {
+    match remedy {
+        RemedyKind::LinkAccount => ACCOUNT_QUESTION,
+        RemedyKind::Approve
+        | RemedyKind::AskAccess
+        | RemedyKind::None
+        | RemedyKind::StepUp
+        | RemedyKind::Wait
+        | RemedyKind::WidenTask => APPROVAL_QUESTION,
+    }
+}
 
 /// The content of a sealed state.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +68,9 @@ struct State {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum What {
+    Account {
+        asked: u8,
+    },
     /// `asked`: how often the client was asked with this state or one before it.
     Approval {
         approval: ApprovalId,
@@ -66,6 +86,8 @@ enum What {
 /// What a client brings back with the next round of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Brought {
+    /// The answer to our question for a linked account; see `Answer`.
+    Account { asked: u8, declined: bool },
     /// The answer to our question. A person was asked `asked` times; `declined` means that the client says its user
     /// would not look.
     Answer { approval: ApprovalId, asked: u8, declined: bool },
@@ -92,16 +114,29 @@ fn seal(gateway: &Gateway, caller: &Caller, routed: &Routed, state: &State) -> R
     Ok(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(sealed)))
 }
 
-/// Returns the state with which a client comes back when a person was asked, for the `asked`-th time with this one.
+/// Returns the state with which a client comes back when a person was asked, for the `asked`-th time with this one:
+/// for this approval, or to link an account.
 pub(crate) fn asked(
     gateway: &Gateway,
     caller: &Caller,
     routed: &Routed,
-    (call, approval): (Digest, ApprovalId),
+    (call, approval): (Digest, Option<ApprovalId>),
     asked: u8,
 ) -> Result<String, StoreError> {
     let ends = after(routed.now, ROUND_SECONDS).as_millisecond();
-    seal(gateway, caller, routed, &State { call, ends, what: What::Approval { approval, asked } })
+    let what = match approval {
+        Some(approval) => What::Approval { approval, asked },
+        None => What::Account { asked },
+    };
+    seal(gateway, caller, routed, &State { call, ends, what })
+}
+
+/// How often a person was asked before, by what the client brings back.
+pub(crate) fn asked_before(brought: Option<Brought>) -> u8 {
+    match brought {
+        Some(Brought::Account { asked, .. } | Brought::Answer { asked, .. }) => asked,
+        Some(Brought::Round(_)) | None => 0,
+    }
 }
 
 /// Returns the state with which a call goes on whose upstream asked something back, in place of the upstream's own.
@@ -149,11 +184,13 @@ pub(crate) fn read(
     let state = state.filter(|state| state.call == call && routed.now.as_millisecond() < state.ends);
     let state = state.ok_or(CallFault::RequestState)?;
     let (brought, edited) = match state.what {
+        What::Account { asked } => {
+            let declined = params.input_responses.is_some_and(|responses| is_declined(responses, ACCOUNT_QUESTION));
+            (Some(Brought::Account { asked, declined }), without_answer(body))
+        }
         What::Approval { approval, asked } => {
-            let declined = params.input_responses.is_some_and(is_declined);
-            let edited = splice::remove_param(body, "requestState")
-                .and_then(|edited| splice::remove_param(&edited, "inputResponses"));
-            (Some(Brought::Answer { approval, asked, declined }), edited)
+            let declined = params.input_responses.is_some_and(|responses| is_declined(responses, APPROVAL_QUESTION));
+            (Some(Brought::Answer { approval, asked, declined }), without_answer(body))
         }
         // Without a state or input responses for its upstream, this would be the same call once more, for nothing.
         What::Round { upstream: None, .. } if params.input_responses.is_none() => return Err(CallFault::RequestState),
@@ -167,6 +204,11 @@ pub(crate) fn read(
         What::Upstream(state) => (None, splice::set_param(body, "requestState", &state)),
     };
     Ok((brought, checked(edited, params)?))
+}
+
+/// Removes our own question and its answer: the upstream asked nothing.
+fn without_answer(body: &Bytes) -> Result<Vec<u8>, SpliceError> {
+    splice::remove_param(body, "requestState").and_then(|edited| splice::remove_param(&edited, "inputResponses"))
 }
 
 /// Reads an edited message again, as strictly as what came in: it must still make the same call.
@@ -183,8 +225,8 @@ fn checked(edited: Result<Vec<u8>, SpliceError>, before: &Params<'_>) -> Result<
 
 /// Whether the client says that its user would not open the page (2026-07-28 Elicitation, Response Actions). An
 /// unreadable response does not count as that: the store knows whether there is an approval.
-fn is_declined(responses: &str) -> bool {
+fn is_declined(responses: &str, question: &str) -> bool {
     let responses: Value = serde_json::from_str(responses).unwrap_or_default();
-    let action = responses.get(QUESTION).and_then(|answer| answer.get("action")).and_then(Value::as_str);
+    let action = responses.get(question).and_then(|answer| answer.get("action")).and_then(Value::as_str);
     matches!(action, Some("decline" | "cancel"))
 }

@@ -16,7 +16,7 @@ use sekisho_protocol::ids::{RequestId, ServerName};
 use sekisho_protocol::server::ServerCard;
 use tokio::time::Instant;
 
-use crate::credential::{Credential, CredentialError};
+use crate::credential::{Credential, CredentialSource};
 use crate::external::ExternalTokens;
 use crate::limits::{GatewaySettings, Limits};
 use crate::upstream::{UpstreamName, UpstreamSettings};
@@ -33,14 +33,14 @@ pub struct Routes {
 pub struct Upstream {
     name: UpstreamName,
     settings: UpstreamSettings,
-    credential: Result<Credential, CredentialError>,
+    source: Arc<CredentialSource>,
 }
 
 impl Upstream {
     /// Creates an upstream of this key.
     pub fn new(name: UpstreamName, settings: UpstreamSettings) -> Arc<Self> {
-        let credential = Credential::configured(&settings);
-        Arc::new(Self { name, settings, credential })
+        let source = Arc::new(CredentialSource::new(&settings));
+        Arc::new(Self { name, settings, source })
     }
 
     /// Creates an upstream that stands behind this mount alone.
@@ -58,9 +58,9 @@ impl Upstream {
         &self.settings
     }
 
-    /// The credential that the configuration gives the upstream.
-    pub(crate) fn credential(&self) -> &Result<Credential, CredentialError> {
-        &self.credential
+    /// Where the credential comes from that the upstream is shown.
+    pub(crate) fn source(&self) -> &Arc<CredentialSource> {
+        &self.source
     }
 }
 
@@ -82,9 +82,9 @@ pub struct Route {
 
 impl Route {
     /// Returns the mount's key and its upstream's key, for questions to the upstream whose answers are kept for the
-    /// mount.
-    pub(crate) fn mount(&self) -> Mount<'_> {
-        Mount { server: &self.card.name, upstream: self.upstream.name() }
+    /// mount. `asking`: what the upstream is shown with them, if it is somebody's account.
+    pub(crate) fn mount<'a>(&'a self, asking: Option<&'a Credential>) -> Mount<'a> {
+        Mount { server: &self.card.name, upstream: self.upstream.name(), asking }
     }
 
     /// How a tool stands that the catalogue knows as `known`. A class does not make a tool exist, nor accept it.
@@ -101,6 +101,8 @@ impl Route {
 pub(crate) struct Mount<'a> {
     pub(crate) server: &'a ServerName,
     pub(crate) upstream: &'a UpstreamName,
+    /// What the upstream is shown with our questions, if it is somebody's account.
+    pub(crate) asking: Option<&'a Credential>,
 }
 
 /// What the records keep of a call's arguments.

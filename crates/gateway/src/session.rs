@@ -22,7 +22,7 @@ use std::time::Duration;
 use sekisho_protocol::caller::{Basis, Caller, Subject};
 use sekisho_protocol::digest::Digest;
 use sekisho_protocol::env::{Entropy, random};
-use sekisho_protocol::ids::{ApprovalId, ClientId, GrantId, ServerName, UserId};
+use sekisho_protocol::ids::{ClientId, GrantId, ServerName, UserId};
 use sekisho_protocol::mcp::message::Id;
 use sekisho_protocol::mcp::method::MethodRow;
 use sekisho_protocol::secret::McpSessionToken;
@@ -129,8 +129,8 @@ pub(crate) struct Session {
 
 #[derive(Debug, Default)]
 struct Questions {
-    open: VecDeque<ApprovalId>,
-    over: VecDeque<ApprovalId>,
+    open: VecDeque<String>,
+    over: VecDeque<String>,
 }
 
 #[derive(Debug, Default)]
@@ -222,22 +222,22 @@ impl Session {
     }
 
     /// Notes that the client was told to send its user to the page of this question.
-    pub(crate) fn asks(&self, question: ApprovalId) {
+    pub(crate) fn asks(&self, question: &str) {
         let mut questions = lock(&self.questions);
-        if questions.open.contains(&question) {
+        if questions.open.iter().any(|open| open == question) {
             return;
         }
         if questions.open.len() >= QUESTIONS_MAX {
             questions.open.pop_front();
         }
-        questions.open.push_back(question);
+        questions.open.push_back(question.to_owned());
     }
 
     /// Notes that a person has answered a question. Has no effect if this session did not ask it.
-    fn is_answered(&self, question: ApprovalId) {
+    fn is_answered(&self, question: &str) {
         let mut questions = lock(&self.questions);
-        let Some(at) = questions.open.iter().position(|open| *open == question) else { return };
-        questions.open.remove(at);
+        let at = questions.open.iter().position(|open| open == question);
+        let Some(question) = at.and_then(|at| questions.open.remove(at)) else { return };
         if questions.over.len() >= QUESTIONS_MAX {
             questions.over.pop_front();
         }
@@ -247,7 +247,7 @@ impl Session {
     }
 
     /// Waits until a question of this session is over, and returns the question. Dropping the future loses nothing.
-    pub(crate) async fn next_over(&self) -> ApprovalId {
+    pub(crate) async fn next_over(&self) -> String {
         loop {
             let next = self.over.notified();
             if let Some(question) = lock(&self.questions).over.pop_front() {
@@ -476,7 +476,7 @@ impl Sessions {
     }
 
     /// Notes that a person has answered a question, whichever session asked it.
-    pub(crate) fn is_answered(&self, question: ApprovalId) {
+    pub(crate) fn is_answered(&self, question: &str) {
         lock(&self.table).by_key.values().for_each(|session| session.is_answered(question));
     }
 

@@ -15,6 +15,8 @@ use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::secret::UpstreamSecret;
 use serde_json::{Map, Value};
 
+use crate::credential_settings::CredentialSettings;
+
 /// The key of an upstream. A mount has a key of its own, its [`ServerName`]: several mounts may share one upstream.
 /// Cheap to clone.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -106,6 +108,8 @@ pub struct HttpSettings {
     pub url: String,
     /// Headers that we set on every request, whatever the caller sent under these names.
     pub headers: Vec<(HeaderName, UpstreamSecret)>,
+    /// What it is shown beside these headers.
+    pub credential: CredentialSettings,
     /// Further trust anchors, in PEM, beside those of the platform.
     pub extra_ca_pem: Option<Vec<u8>>,
     /// How long connecting may take, TLS included.
@@ -122,6 +126,7 @@ impl HttpSettings {
         Self {
             url: url.into(),
             headers: Vec::new(),
+            credential: CredentialSettings::None,
             extra_ca_pem: None,
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(60),
@@ -138,6 +143,7 @@ impl Debug for HttpSettings {
             .debug_struct("HttpSettings")
             .field("url", &shown_url(&self.url))
             .field("headers", &names)
+            .field("credential", &self.credential)
             .field("extra_ca_pem", &self.extra_ca_pem.is_some())
             .field("connect_timeout", &self.connect_timeout)
             .field("answer_timeout", &self.answer_timeout)
@@ -174,6 +180,8 @@ pub struct StdioSettings {
     pub directory: Option<PathBuf>,
     /// The child's whole environment: it gets exactly this (ATK-90).
     pub environment: BTreeMap<String, EnvValue>,
+    /// What it is given beside this environment.
+    pub credential: CredentialSettings,
     /// Names of variables in our environment that are not passed on. Errors name them, because a missing variable is
     /// the usual reason why a program exits at once.
     pub withheld: Vec<String>,
@@ -205,6 +213,7 @@ impl StdioSettings {
             arguments: Vec::new(),
             directory: None,
             environment: BTreeMap::new(),
+            credential: CredentialSettings::None,
             withheld: Vec::new(),
             isolation: Isolation::default(),
             idle_stop: Duration::from_secs(10 * 60),
@@ -226,6 +235,7 @@ impl Debug for StdioSettings {
             .field("arguments", &self.arguments.len())
             .field("directory", &self.directory)
             .field("environment", &self.environment.keys().collect::<Vec<_>>())
+            .field("credential", &self.credential)
             .field("withheld", &self.withheld)
             .field("isolation", &self.isolation)
             .field("idle_stop", &self.idle_stop)

@@ -304,6 +304,11 @@ fn known_scopes(parameters: &Parameters, server: &ServerCard, client: &Client) -
     let asked: ScopeSet = parameters.one("scope").unwrap_or_default().parse().map_err(|_| ProvenError::Scope)?;
     let offline = Scope::offline_access();
     let wish: ScopeSet = asked.iter().filter(|scope| !OPENID_WORDS.contains(&scope.as_str())).cloned().collect();
+    // The use of linked accounts can be granted only at a server that is shown them.
+    let is_known = |scope: &Scope| match *scope == Scope::account() {
+        true => server.account.is_some(),
+        false => is_known(scope),
+    };
     let known: ScopeSet = wish.iter().filter(|scope| is_known(scope)).cloned().collect();
     let known = match (wish.is_empty(), known.is_empty()) {
         (true, _) => server.scopes_default.clone(),

@@ -15,6 +15,7 @@ use crate::settings::RegistrationPolicy;
 
 mod authorize;
 mod consent;
+mod links;
 mod login;
 mod logout;
 mod metadata;
@@ -56,6 +57,11 @@ impl Issuer {
         let mut pages = Router::new()
             .route(&at("/oauth/authorize"), get(authorize::begin))
             .route(&at("/consent/{pending}"), get(consent::show).post(consent::decide))
+            .route(&at("/links"), get(links::list))
+            .route(&at("/links/client.json"), get(links::document))
+            .route(&at("/links/{server}"), get(links::show).post(links::change))
+            .route(&at("/links/{server}/go"), get(links::depart))
+            .route(&at("/links/{server}/callback"), get(links::arrive))
             .route(&at("/login"), get(login::show))
             .route(&at("/login/{provider}"), get(provider::depart))
             .route(&at("/login/{provider}/callback"), get(provider::arrive))

@@ -21,6 +21,7 @@ mod authorize;
 mod clients;
 mod consent;
 mod grant;
+mod links;
 pub mod login;
 mod metadata;
 mod redirect;

@@ -89,9 +89,10 @@ pub(crate) async fn login_page(
     // A request that cannot be shown is found out after the login; until then the page just does not name it.
     let known = match place {
         Some(Place::Consent(id)) => consent::find(issuer, visit, &id.to_string()).await.ok(),
-        Some(Place::Access(_) | Place::Approval(_) | Place::Grant(_) | Place::Refused(_) | Place::Task(_)) | None => {
-            None
-        }
+        Some(
+            Place::Access(_) | Place::Approval(_) | Place::Grant(_) | Place::Links | Place::Refused(_) | Place::Task(_),
+        )
+        | None => None,
     };
     let target = known.as_ref().and_then(|known| known.redirect.form_target()).unwrap_or_default();
     let page = LoginPage {

@@ -108,6 +108,7 @@ pub(crate) fn card(name: &str, resource: &str) -> ServerCard {
         classes: BTreeMap::new(),
         templates: Vec::new(),
         classify_at_consent: false,
+        account: None,
         external: None,
     }
 }

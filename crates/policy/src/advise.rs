@@ -151,7 +151,7 @@ fn scopes(
         .iter()
         .filter(|grant| grant.server == *server)
         .filter(|grant| {
-            let rest = grant.scopes.without(&Scope::offline_access());
+            let rest = grant.scopes.without(&Scope::offline_access()).without(&Scope::account());
             rest.iter().any(|scope| !needed.satisfies(scope))
         })
         .collect();

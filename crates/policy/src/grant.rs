@@ -50,10 +50,11 @@ pub fn grantable(
     by_class.chain(by_name).collect()
 }
 
-/// Returns the part of the requested scopes that can be granted, and `offline_access`, which is about the token and not
-/// about the server.
+/// Returns the part of the requested scopes that can be granted. Two are not about the user's rights and stay:
+/// `offline_access` is about the token, and `mcp:account` about what the server is shown.
 pub fn grantable_of(wish: &ScopeSet, grantable: &ScopeSet) -> ScopeSet {
-    wish.iter().filter(|scope| **scope == Scope::offline_access() || grantable.satisfies(scope)).cloned().collect()
+    let has_no_right = |scope: &Scope| *scope == Scope::offline_access() || *scope == Scope::account();
+    wish.iter().filter(|scope| has_no_right(scope) || grantable.satisfies(scope)).cloned().collect()
 }
 
 /// Returns what is left of a grant when single tools are unticked: exactly the ticked ones. A class is kept if all its
@@ -78,8 +79,8 @@ pub fn narrowed(scopes: &ScopeSet, tools: &[Tool], ticked: &BTreeSet<&str>) -> S
         granted && !covered && ticked.contains(tool.name.as_str())
     });
     let by_name = by_name.map(|tool| Scope::tool(&tool.name));
-    let offline = scopes.iter().filter(|scope| **scope == Scope::offline_access()).cloned();
-    by_class.into_iter().chain(by_name).chain(offline).collect()
+    let others = [Scope::offline_access(), Scope::account()].into_iter().filter(|scope| scopes.contains(scope));
+    by_class.into_iter().chain(by_name).chain(others).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! [`refusal::Refusal`] (what a refused caller is told). To add a method of the protocol, add a row to
 //! [`mcp::method`]; to add a word to the records, add a variant to [`audit`].
 
+pub mod account;
 pub mod audit;
 pub mod caller;
 pub mod canonical;

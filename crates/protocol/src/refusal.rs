@@ -31,6 +31,8 @@ pub enum RemedyKind {
     /// The user lets the client in again whose grant was ended here. Only at servers with an external authorization
     /// server: elsewhere the client asks for a new grant by itself.
     LetIn,
+    /// The user links an account, or links it anew.
+    LinkAccount,
     /// There is none.
     None,
     /// The client asks for more scopes.

@@ -43,6 +43,11 @@ impl Scope {
         Self(Cow::Borrowed("mcp:destructive"))
     }
 
+    /// The client may let the server use the account that its user linked there.
+    pub fn account() -> Self {
+        Self(Cow::Borrowed("mcp:account"))
+    }
+
     /// `offline_access`: whoever asks for it wants a refresh token. A server never demands it (RS-11).
     pub fn offline_access() -> Self {
         Self(Cow::Borrowed("offline_access"))

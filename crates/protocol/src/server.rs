@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::account::AccountRule;
 use crate::catalogue::ToolClass;
 use crate::external::ExternalIssuer;
 use crate::ids::ServerName;
@@ -40,6 +41,8 @@ pub struct ServerCard {
     pub classify_at_consent: bool,
     /// The external authorization server whose tokens the server accepts. `None`: only our own issuer grants access.
     pub external: Option<Arc<ExternalIssuer>>,
+    /// The accounts that people link for it, if it is shown the account of the person who calls.
+    pub account: Option<Arc<AccountRule>>,
 }
 
 impl ServerCard {

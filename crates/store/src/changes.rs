@@ -24,6 +24,8 @@ pub enum ChangeKind {
     Grant,
     /// A signing key.
     Key,
+    /// An account that a person linked for a server; the id is `USER SERVER`.
+    LinkedAccount,
     /// A loan.
     Loan,
     /// A server that was added while running, or a credential of any server; the id is the server's name.
@@ -35,12 +37,13 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Approval,
         Self::Catalogue,
         Self::Client,
         Self::Grant,
         Self::Key,
+        Self::LinkedAccount,
         Self::Loan,
         Self::Server,
         Self::Setting,
@@ -55,6 +58,7 @@ impl ChangeKind {
             Self::Client => "client",
             Self::Grant => "grant",
             Self::Key => "key",
+            Self::LinkedAccount => "linked_account",
             Self::Loan => "loan",
             Self::Server => "server",
             Self::Setting => "setting",
@@ -278,7 +282,8 @@ mod tests {
             ChangeKind::Catalogue => Some(ChangeKind::Client),
             ChangeKind::Client => Some(ChangeKind::Grant),
             ChangeKind::Grant => Some(ChangeKind::Key),
-            ChangeKind::Key => Some(ChangeKind::Loan),
+            ChangeKind::Key => Some(ChangeKind::LinkedAccount),
+            ChangeKind::LinkedAccount => Some(ChangeKind::Loan),
             ChangeKind::Loan => Some(ChangeKind::Server),
             ChangeKind::Server => Some(ChangeKind::Setting),
             ChangeKind::Setting => Some(ChangeKind::User),

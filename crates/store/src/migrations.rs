@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use crate::error::StoreError;
 
 /// Number, name and text of every migration. One text serves both databases.
-const MIGRATIONS: [(i64, &str, &str); 9] = [
+const MIGRATIONS: [(i64, &str, &str); 10] = [
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "three sets", include_str!("../migrations/0002_three_sets.sql")),
     (3, "accounts", include_str!("../migrations/0003_accounts.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str, &str); 9] = [
     (7, "announced tools", include_str!("../migrations/0007_announced_tools.sql")),
     (8, "ways in", include_str!("../migrations/0008_ways_in.sql")),
     (9, "external grants", include_str!("../migrations/0009_external_grants.sql")),
+    (10, "linked accounts", include_str!("../migrations/0010_linked_accounts.sql")),
 ];
 
 /// The primary key of a table whose rows are appended in order.

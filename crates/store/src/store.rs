@@ -150,11 +150,12 @@ const HISTORY_KEPT_MILLIS: i64 = 90 * 86_400_000;
 
 /// The tables whose rows expire: the statement that deletes [`SWEEP_ROWS`] of them, and how long they are kept after
 /// they expired, in milliseconds.
-const ENDING: [(&str, i64); 13] = [
+const ENDING: [(&str, i64); 14] = [
     (sweep!("pendings", "id", "expires_at <= $1"), 0),
     (sweep!("codes", "digest", "issued_at <= $1"), CODES_KEPT_MILLIS),
     (sweep!("browser_sessions", "digest", "expires_at <= $1"), 0),
     (sweep!("sign_ins", "digest", "expires_at <= $1"), 0),
+    (sweep!("link_flows", "digest", "expires_at <= $1"), 0),
     (sweep!("setup_links", "digest", "expires_at <= $1"), 0),
     (sweep!("assertions", "digest", "expires_at <= $1"), crate::assertions::MARGIN_MILLIS),
     (sweep!("refresh_tokens", "digest", "expires_at <= $1"), 0),

@@ -207,6 +207,10 @@ nouns! {
     identities => identities::Identities;
     /// Signing keys, sealed.
     keys => keys::Keys;
+    /// Accounts that people linked for servers.
+    linked_accounts => linked_accounts::LinkedAccounts;
+    /// Links that are not made yet.
+    link_flows => link_flows::LinkFlows;
     /// Loans.
     loans => loans::Loans;
     /// Authorization requests that nobody has answered yet.

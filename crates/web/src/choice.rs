@@ -45,6 +45,7 @@ impl ScopeLine {
             ("mcp:read", _) => (Sentence::ScopeRead, ""),
             ("mcp:write", _) => (Sentence::ScopeWrite, ""),
             ("mcp:destructive", _) => (Sentence::ScopeDestructive, ""),
+            ("mcp:account", _) => (Sentence::ScopeAccount, ""),
             ("offline_access", _) => (Sentence::ScopeOffline, ""),
             (_, Some(tool)) => (Sentence::ScopeTool, tool),
             (other, None) => (Sentence::ScopeOther, other),

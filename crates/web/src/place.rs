@@ -8,7 +8,7 @@ use sekisho_protocol::ids::{AccessRequestId, ApprovalId, GrantId, PendingId, Req
 /// A page, named by the identifier of its subject; the identifier's prefix says which kind of page it is.
 ///
 /// INVARIANT: this is all that a login or logout takes from outside to go somewhere: no path and no URL is, so
-/// a browser is sent to one of these six kinds of path and to nothing else (ATK-04).
+/// a browser is sent to one of these seven kinds of path and to nothing else (ATK-04).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// A request for access, for an owner to answer.
@@ -19,11 +19,16 @@ pub enum Place {
     Consent(PendingId),
     /// A grant.
     Grant(GrantId),
+    /// The accounts that a person has linked.
+    Links,
     /// A call that was refused, and for which an owner can be asked.
     Refused(RequestId),
     /// A task.
     Task(TaskId),
 }
+
+/// The name of [`Place::Links`], of which there is one.
+const LINKS: &str = "links";
 
 /// The error for a text that names no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +43,7 @@ impl Place {
             Self::Approval(id) => format!("/approvals/{id}"),
             Self::Consent(id) => format!("/consent/{id}"),
             Self::Grant(id) => format!("/grants/{id}"),
+            Self::Links => "/links".to_owned(),
             Self::Refused(id) => format!("/access/{id}"),
             Self::Task(id) => format!("/tasks/{id}"),
         }
@@ -56,6 +62,7 @@ impl Display for Place {
             Self::Approval(id) => Display::fmt(id, f),
             Self::Consent(id) => Display::fmt(id, f),
             Self::Grant(id) => Display::fmt(id, f),
+            Self::Links => f.write_str(LINKS),
             Self::Refused(id) => Display::fmt(id, f),
             Self::Task(id) => Display::fmt(id, f),
         }
@@ -71,6 +78,7 @@ impl FromStr for Place {
             text.parse().map(Self::Approval).ok(),
             text.parse().map(Self::Consent).ok(),
             text.parse().map(Self::Grant).ok(),
+            (text == LINKS).then_some(Self::Links),
             text.parse().map(Self::Refused).ok(),
             text.parse().map(Self::Task).ok(),
         ];
@@ -94,6 +102,7 @@ mod tests {
             Place::Approval(ApprovalId::generate(now, &entropy)),
             Place::Consent(PendingId::generate(now, &entropy)),
             Place::Grant(GrantId::generate(now, &entropy)),
+            Place::Links,
             Place::Refused(RequestId::generate(now, &entropy)),
             Place::Task(TaskId::generate(now, &entropy)),
         ] {

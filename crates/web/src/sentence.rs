@@ -71,6 +71,7 @@ sentences! {
     ScopeDestructive: "Do what cannot be undone: delete, send, publish, and everything less than that",
         "取り消せない操作：削除・送信・公開などと、それより軽い操作をすべて行う";
     ScopeTool: "Use the tool {}", "ツール {} を使う";
+    ScopeAccount: "Work with your own linked account {}", "あなたが連携したアカウントを使う {}";
     ScopeOffline: "Stay connected when you are away", "あなたが離れている間も接続を保つ";
     StayTitle: "When you are away", "離れている間";
     StayNote: "Without this it ends when you sign out here, and after {} hours at the latest.",
@@ -154,6 +155,58 @@ sentences! {
     ActAccessLent: "access_lent", "貸与";
     ActAccessRefused: "access_refused", "貸与の拒否";
     ActAccessTakenBack: "access_taken_back", "貸与の取り戻し";
+    LinksTitle: "Linked accounts", "連携アカウント";
+    LinksLead: "Some servers work with an account of your own at a vendor. Only agents that you let use it do so.",
+        "サーバーの中には、外部サービスにあるあなた自身のアカウントで動くものがあります。あなたが許可したエージェントだけがそれを使います。";
+    LinksNone: "No server here works with accounts of its users.", "利用者のアカウントで動くサーバーはありません。";
+    LinkNotYet: "Not linked", "未連携";
+    LinkExpiredShort: "Expired", "失効";
+    LinkOpen: "Open", "開く";
+    LinkMissingTitle: "Link your account", "アカウントの連携";
+    LinkMissingLead: "{} works with your own account at its vendor. Link one that you want agents to work with.",
+        "{} は外部サービスにあるあなた自身のアカウントで動きます。エージェントに使わせたいアカウントを連携してください。";
+    LinkedTitle: "Your linked account", "連携中のアカウント";
+    LinkedLead: "{} is shown this account when an agent that you let use it calls in your name.",
+        "あなたが許可したエージェントがあなたの代理で呼び出すとき、{} にこのアカウントが示されます。";
+    LinkExpiredTitle: "Link your account anew", "アカウントの再連携";
+    LinkExpiredLead: "{} cannot use this account any more.", "{} はこのアカウントをもう使えません。";
+    LinkConfirmTitle: "Link this account?", "このアカウントを連携しますか？";
+    LinkConfirmLead: "{} will work with this account. Check that it is yours.",
+        "{} はこのアカウントで動くようになります。ご自身のものであることを確かめてください。";
+    LinkReplaces: "Another account is linked now: {}. It is replaced.", "現在は別のアカウント {} が連携されています。置き換えられます。";
+    LinkReplacesUnnamed: "An account is linked now whose name is not known. It is replaced.",
+        "現在、名前の分からないアカウントが連携されています。置き換えられます。";
+    LinkVendor: "Vendor", "サービス";
+    LinkAccountName: "Account", "アカウント";
+    LinkAccountUnnamed: "The vendor does not tell its name.", "サービスは名前を示しません。";
+    LinkScopes: "What the vendor allows", "サービスが許可した内容";
+    LinkSince: "Linked", "連携日時";
+    LinkLastUsed: "Last used", "最終利用";
+    LinkNeverUsed: "Not yet", "まだありません";
+    LinkAgents: "Agents that may use it", "使えるエージェント";
+    LinkAgentsNone: "None. An agent asks for it when you let it in.", "ありません。エージェントを通すときに求められます。";
+    LinkReason: "Why", "理由";
+    LinkGo: "Continue to {}", "{} へ進む";
+    LinkKeyLabel: "Key from {}", "{} のキー";
+    LinkKeyHint: "Make a key there for this purpose, with as few rights as you need. It is kept encrypted and shown to this server only.",
+        "この用途のためのキーを、必要最小限の権限で作ってください。暗号化して保管され、このサーバーにだけ示されます。";
+    LinkKeySubmit: "Check the key", "キーを確認する";
+    LinkConfirm: "Link it", "連携する";
+    LinkNo: "Do not link it", "連携しない";
+    LinkAnother: "Link another account", "別のアカウントを連携する";
+    Unlink: "Remove the link", "連携を解除する";
+    UnlinkNote: "Agents cannot work with it any more, from now on.", "以後、エージェントはこのアカウントを使えません。";
+    LinkBack: "You can go back to your application now and go on there.", "アプリケーションに戻って続けてください。";
+    KeyNotAccepted: "The vendor does not accept this key. Nothing was linked.", "サービスがこのキーを受け付けません。何も連携されていません。";
+    LinkGone: "This step is over, or it belongs to another browser or person. Nothing was linked.",
+        "この手順は終了したか、別のブラウザーまたは別の人のものです。何も連携されていません。";
+    LinkBusy: "Too many links were begun. Nothing was linked.", "連携の開始が多すぎます。何も連携されていません。";
+    LinkFailed: "Nothing was linked: {}", "何も連携されていません: {}";
+    HintLinkAgain: "Open “Linked accounts” and begin again.", "「連携アカウント」を開いて、もう一度始めてください。";
+    ActAccountExpired: "account_expired", "連携アカウントの失効";
+    ActAccountLinkRefused: "account_link_refused", "アカウント連携の拒否";
+    ActAccountLinked: "account_linked", "アカウントの連携";
+    ActAccountUnlinked: "account_unlinked", "アカウントの連携解除";
     ActApprovalDeclined: "approval_declined", "呼び出しの不承認";
     ActApprovalGiven: "approval_given", "呼び出しの承認";
     ActArgumentsRead: "arguments_read", "引数の閲覧";

@@ -89,6 +89,8 @@ pub enum FormKind {
     BeginTask,
     /// Continue or cancel a client's request, before signing in.
     Client,
+    /// Link the account that the page shows.
+    ConfirmLink,
     /// End every grant.
     EndAllGrants,
     /// End a grant.
@@ -99,6 +101,8 @@ pub enum FormKind {
     FinishTask,
     /// Approve or deny what a client asks for.
     Grant,
+    /// Paste a key of an account.
+    LinkAccount,
     /// Add an account at an identity provider as a way to sign in.
     LinkIdentity,
     /// Sign in.
@@ -117,6 +121,8 @@ pub enum FormKind {
     ShowArguments,
     /// Revoke a loan.
     TakeBack,
+    /// Remove a linked account.
+    UnlinkAccount,
     /// Remove an account at an identity provider as a way to sign in.
     UnlinkIdentity,
     /// Widen a task.
@@ -132,11 +138,13 @@ impl FormKind {
             Self::AskAccess => "ask-access",
             Self::BeginTask => "begin-task",
             Self::Client => "client",
+            Self::ConfirmLink => "confirm-link",
             Self::EndAllGrants => "end-all-grants",
             Self::EndGrant => "end-grant",
             Self::EndSessions => "end-sessions",
             Self::FinishTask => "finish-task",
             Self::Grant => "grant",
+            Self::LinkAccount => "link-account",
             Self::LinkIdentity => "link-identity",
             Self::Login => "login",
             Self::Logout => "logout",
@@ -146,6 +154,7 @@ impl FormKind {
             Self::Setup => "setup",
             Self::ShowArguments => "show-arguments",
             Self::TakeBack => "take-back",
+            Self::UnlinkAccount => "unlink-account",
             Self::UnlinkIdentity => "unlink-identity",
             Self::WidenTask => "widen-task",
         }

@@ -5,9 +5,11 @@ use sekisho_protocol::catalogue::{HeldTool, Tool};
 use sekisho_protocol::env::Timestamp;
 use sekisho_protocol::ids::ServerName;
 use sekisho_protocol::task::Task;
-use sekisho_store::{Grant, GrantFilter, Loan, StoreError, StoredClient, TaskFilter, Tx, User};
+use sekisho_store::{Grant, GrantFilter, LinkedAccount, Loan, StoreError, StoredClient, TaskFilter, Tx, User};
 
-use super::{AccessRow, ClientRow, GrantRow, HeldRow, LoanRow, Names, ServerRow, TaskRow, UserRow, access_row};
+use super::{
+    AccessRow, ClientRow, GrantRow, HeldRow, LinkRow, LoanRow, Names, ServerRow, TaskRow, UserRow, access_row,
+};
 use crate::tool::fingerprint;
 use crate::{ActError, reading};
 
@@ -55,6 +57,26 @@ pub async fn grants(tx: &mut Tx, user: Option<&str>, now: Timestamp) -> Result<V
         ended: grant.revoked_at.is_some() || grant.expires_at.is_some_and(|end| end <= now),
     };
     Ok(found.into_iter().map(row).collect())
+}
+
+/// Accounts that people linked, by server: of one user, or of all.
+pub async fn links(tx: &mut Tx, user: Option<&str>) -> Result<Vec<LinkRow>, ActError> {
+    let names = Names::read(tx).await?;
+    let user = match user {
+        Some(user) => Some(reading::user(tx, user).await?.id),
+        None => None,
+    };
+    let row = |linked: LinkedAccount| LinkRow {
+        user: names.of(&Subject::User(linked.key.user)),
+        server: linked.key.server,
+        issuer: linked.issuer,
+        account: linked.account,
+        scopes: linked.scopes,
+        created: linked.created_at,
+        last_used: linked.last_used_at,
+        ended: linked.ended_reason,
+    };
+    Ok(tx.linked_accounts().list(user).await?.into_iter().map(row).collect())
 }
 
 /// The tools of a server that are held back, and in what each differs from what was accepted.

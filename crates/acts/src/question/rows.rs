@@ -152,6 +152,27 @@ pub struct GrantRow {
     pub keeps_out: bool,
 }
 
+/// An account that a person linked for a server, listed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkRow {
+    /// Whose: a user's name.
+    pub user: String,
+    /// For which server.
+    pub server: ServerName,
+    /// The vendor.
+    pub issuer: String,
+    /// The account's name at the vendor, if the vendor tells it.
+    pub account: Option<String>,
+    /// The vendor's scopes, as the vendor writes them.
+    pub scopes: Option<String>,
+    /// When it was linked.
+    pub created: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_used: Option<Timestamp>,
+    /// Why it cannot be used any more, if it cannot.
+    pub ended: Option<String>,
+}
+
 /// A record, listed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RecordRow {

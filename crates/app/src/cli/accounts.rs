@@ -1,7 +1,7 @@
 //! Words of the commands about users and about what they granted.
 
 use clap::Subcommand;
-use sekisho_protocol::ids::GrantId;
+use sekisho_protocol::ids::{GrantId, ServerName};
 use sekisho_protocol::role::Role;
 
 /// `sekisho grant`
@@ -29,6 +29,24 @@ pub(crate) enum GrantCommand {
         /// End every grant of everybody
         #[arg(long, conflicts_with_all = ["grant", "user"])]
         all: bool,
+    },
+}
+
+/// `sekisho link`
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// List the accounts that people linked for servers
+    List {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// Remove the account that a user linked for a server
+    Remove {
+        /// The user
+        user: String,
+        /// The server
+        server: ServerName,
     },
 }
 

@@ -12,6 +12,7 @@ use sekisho_protocol::task::TaskDefinition;
 use serde::{Deserialize, Serialize};
 
 use super::authorization::Authorization;
+use super::credential::CredentialDefinition;
 use super::login::Login;
 
 /// `sekisho.toml`.
@@ -210,6 +211,10 @@ pub(crate) struct ServerDefinition {
     /// Headers to show that server. `${env:NAME}`, `${env:NAME:-DEFAULT}` and `${file:PATH}` are replaced.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) headers: BTreeMap<String, String>,
+    /// What the server is shown beside its fixed headers or variables: nothing, a secret, or the account of the person who
+    /// calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) credential: Option<CredentialDefinition>,
     /// Who may use the server at all: `"users"` (signed-in users with a right) or `"public"`.
     pub(crate) access: Access,
     /// Say `true` as well to open a public server beyond loopback.

@@ -10,6 +10,7 @@ use sekisho_protocol::scope::Scope;
 use sekisho_protocol::text::for_terminal;
 
 use super::model::{Access, ServerDefinition};
+use super::server_credential::check_credential;
 use super::values::{Filled, fill, refers, stand_in};
 use crate::os::SystemClock;
 
@@ -53,6 +54,9 @@ pub(crate) fn check_server(server: &ServerDefinition) -> Vec<Problem> {
     }
     if server.url.is_none() && !server.builtin && !server.headers.is_empty() {
         note("headers", "a program is shown no headers", "use `environment` for its credential", true);
+    }
+    for (what, help) in check_credential(server) {
+        note("credential", &what, &help, true);
     }
     check_times(server, &mut note);
     check_values(server, &mut note);
@@ -149,13 +153,19 @@ pub(crate) fn unfilled(server: &ServerDefinition) -> Vec<(&'static str, String, 
     let url = server.url.iter().map(|url| ("url", "url", url, Filled::Value));
     let headers = server.headers.iter().map(|(name, value)| ("headers", name.as_str(), value, Filled::Value));
     let variables = server.environment.iter().map(|(name, value)| ("environment", name.as_str(), value, Filled::Value));
+    let credential = server.credential.iter().flat_map(|credential| {
+        let values = [("value", &credential.value), ("client_secret", &credential.client_secret)];
+        let values = values.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?, Filled::Value)));
+        let words = credential.command.iter().skip(1).map(|word| ("command", word, Filled::Word));
+        values.chain(words).map(|(name, value, place)| ("credential", name, value, place))
+    });
     let mut found = Vec::new();
-    for (key, name, value, place) in words.chain(url).chain(headers).chain(variables) {
+    for (key, name, value, place) in words.chain(url).chain(headers).chain(variables).chain(credential) {
         match fill(value, place) {
             Err(error) => found.push((key, format!("`{}` {error}", for_terminal(name)), error.help())),
             Ok(filled) if refers(value) => {
                 let fits = match key {
-                    "headers" => HeaderValue::from_str(&filled).is_ok(),
+                    "credential" | "headers" => HeaderValue::from_str(&filled).is_ok(),
                     "url" => check_upstream_url(&filled).is_ok(),
                     _ => !filled.contains('\0'),
                 };

@@ -169,7 +169,7 @@ impl Instance {
             clock: clock.clone(),
             entropy,
             node,
-            issuers: Arc::new(reach::named(&configuration, extra_ca.clone())?),
+            http: Arc::new(reach::named(&configuration, extra_ca.clone())?),
             refusals: upkeep.refusals.clone(),
             settings,
         };

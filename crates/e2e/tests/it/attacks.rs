@@ -41,6 +41,7 @@ mod issuer_pages;
 mod issuer_requests;
 mod issuer_tokens;
 mod issuers_outside;
+mod linked_accounts;
 mod logins;
 mod many_streams;
 mod memory;

@@ -27,6 +27,8 @@ mod guards;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod linked;
+#[cfg(test)]
 mod observed;
 #[cfg(test)]
 mod packages;

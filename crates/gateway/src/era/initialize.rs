@@ -16,6 +16,7 @@ use sekisho_protocol::secret::McpSessionToken;
 use serde_json::Value;
 
 use crate::Gateway;
+use crate::asking;
 use crate::call::{CallFault, CallRequest, Form};
 use crate::era::stateless::Declared;
 use crate::forward::{Answer, AnswerBody, Event, ForwardError, InitDigest};
@@ -167,7 +168,7 @@ pub(crate) async fn session_without_body(
         // Transports, Backwards Compatibility).
         Offered::Absent if is_older_transport(headers) => Err(CallFault::OlderTransport),
         Offered::Absent => {
-            let spoken = gateway.upstreams.revisions(routed.route.upstream.name()).await;
+            let spoken = asking::spoken(gateway, routed, caller).await;
             let modern_only = spoken.is_ok_and(|spoken| !speaks_initialize(&spoken.revisions));
             Err(if modern_only { CallFault::MethodNotAllowed { allow: "POST" } } else { CallFault::SessionMissing })
         }

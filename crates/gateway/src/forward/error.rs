@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::accounts::AccountError;
 use crate::credential::CredentialError;
 use crate::upstream::UpstreamName;
 
@@ -11,6 +12,9 @@ use crate::upstream::UpstreamName;
 /// hold secrets (ST-05). What a caller is told of them is decided where answers are written.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum ForwardError {
+    /// The upstream refused the account of the person who calls, and it could not be renewed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// The upstream asks to be called later: 429 or 503.
     #[error("the upstream asks to wait (it answered {status}{})", .retry_after_seconds.map_or_else(String::new, |seconds| format!(", for {seconds} s")))]
     AskedToWait {
@@ -101,6 +105,12 @@ pub(crate) enum ForwardError {
         /// As of [`ForwardError::ChildExited`].
         withheld: Vec<String>,
     },
+    /// The credential that the upstream is shown cannot be had at the moment.
+    #[error("there is no credential for the upstream: {reason}")]
+    NoCredential {
+        /// What went wrong.
+        reason: String,
+    },
     /// Too many bytes of messages are held in this process, or for this caller, most likely because clients do not read
     /// their answers.
     #[error("too much is held in memory for clients that do not read; try again")]
@@ -176,7 +186,12 @@ pub(crate) enum ForwardError {
 
 impl From<CredentialError> for ForwardError {
     fn from(error: CredentialError) -> Self {
-        Self::Misconfigured { reason: error.to_string() }
+        let reason = error.to_string();
+        match error {
+            CredentialError::Account(error) => Self::Account(error),
+            CredentialError::Command(_) => Self::NoCredential { reason },
+            CredentialError::Header { .. } => Self::Misconfigured { reason },
+        }
     }
 }
 
@@ -192,13 +207,15 @@ impl ForwardError {
             Self::ChildMissing { .. }
             | Self::Edit { .. }
             | Self::Misconfigured { .. }
+            | Self::NoCredential { .. }
             | Self::NotStarted { .. }
             | Self::Replaced
             | Self::Restarting { .. }
             | Self::Share
             | Self::TooManyChildren { .. }
             | Self::UnknownUpstream { .. } => false,
-            Self::AskedToWait { .. }
+            Self::Account(_)
+            | Self::AskedToWait { .. }
             | Self::Encoded { .. }
             | Self::GaveWay
             | Self::Malformed { .. }

@@ -29,7 +29,7 @@ use super::{
     UpstreamSession,
 };
 use crate::body::{Growth, Unread, whole};
-use crate::credential::{Credential, CredentialError, keep_only};
+use crate::credential::{Credential, CredentialSource, keep_only};
 use crate::memory::Room;
 use crate::upstream::{HttpSettings, UpstreamName, shown_url};
 use connect::UpstreamClient;
@@ -49,8 +49,8 @@ pub(super) struct HttpUpstream {
     name: UpstreamName,
     /// The upstream's URL, for errors and logs.
     url: String,
-    /// The credential for our own questions, and for ending sessions.
-    own_credential: Result<Credential, CredentialError>,
+    /// Where the credential for our own questions comes from, and for ending sessions.
+    source: Arc<CredentialSource>,
     /// What was made from the settings. A mistake in them is reported when the server is used.
     ready: Result<Ready, ForwardError>,
     /// What the upstream said of itself. Emptied when the upstream is seen to be away.
@@ -70,7 +70,7 @@ struct Ready {
 }
 
 /// One request to the upstream, and what is needed to read its answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Exchange {
     request: Request<Full<Bytes>>,
     /// Whether a JSON-RPC answer is owed.
@@ -84,6 +84,8 @@ struct Exchange {
     deadline: Option<Deadline>,
     /// The memory that its answer is charged to.
     room: Room,
+    /// The credential in its headers.
+    credential: Credential,
 }
 
 impl HttpUpstream {
@@ -91,12 +93,12 @@ impl HttpUpstream {
         limits: ForwardLimits,
         name: UpstreamName,
         settings: &HttpSettings,
-        own_credential: Result<Credential, CredentialError>,
+        source: Arc<CredentialSource>,
     ) -> Self {
         let abandoned = Arc::new(Semaphore::new(limits.abandoned_max));
         let url = shown_url(&settings.url);
         let ready = Ready::new(settings);
-        Self { limits, name, url, own_credential, ready, spoken: Mutex::default(), abandoned }
+        Self { limits, name, url, source, ready, spoken: Mutex::default(), abandoned }
     }
 
     /// Sends one message and returns the answer once its head has arrived.
@@ -129,14 +131,21 @@ impl HttpUpstream {
             head_deadline: Instant::now() + ready.answer_timeout,
             deadline: None,
             room: self.limits.memory.room(request.cleared.caller(), &request.cleared.call().server),
+            credential: request.credential,
         });
         answer.await
     }
 
     /// Sends `DELETE`. An upstream may refuse to end sessions (405); that has no consequences.
     pub(super) async fn end_session(&self, id: &str) {
+        if let Ok(credential) = self.source.own().await {
+            self.end_session_as(id, credential).await;
+        }
+    }
+
+    async fn end_session_as(&self, id: &str, credential: Credential) {
         let Ok(ready) = self.ready() else { return };
-        let Ok(headers) = self.own_headers(Revision::V2025_11_25, Some(id)) else { return };
+        let Ok(headers) = self.headers(HeaderMap::new(), Revision::V2025_11_25, Some(id), &credential) else { return };
         let ended = self.exchange(Exchange {
             request: ready.request(HttpMethod::DELETE, headers, Bytes::new()),
             owes_answer: false,
@@ -145,6 +154,7 @@ impl HttpUpstream {
             head_deadline: Instant::now() + ready.answer_timeout,
             deadline: Some(Deadline::new(Instant::now(), ready.answer_timeout)),
             room: self.limits.memory.own_room(),
+            credential,
         });
         if let Err(error) = ended.await {
             tracing::debug!(server = %self.name, %error, "the upstream did not end a session");
@@ -179,12 +189,8 @@ impl HttpUpstream {
             head_deadline,
             deadline: (!endless).then_some(request.deadline),
             room,
+            credential: request.credential,
         })
-    }
-
-    /// Returns the headers of a question that we ask in our own name.
-    fn own_headers(&self, revision: Revision, session: Option<&str>) -> Result<HeaderMap, ForwardError> {
-        self.headers(HeaderMap::new(), revision, session, self.own_credential.as_ref().map_err(Clone::clone)?)
     }
 
     /// Returns the headers to send: of the caller's those on the list, replaced by ours, and by those of the
@@ -237,9 +243,36 @@ impl HttpUpstream {
         answer.await.unwrap_or(Err(ForwardError::Busy { sent: true }))
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request and reads its answer. If the upstream does not accept the account that it is shown, the
+    /// account's token is renewed and the request is sent once more: an upstream that asks for another token has done
+    /// nothing (RFC 6750 §3.1).
     async fn exchange(&self, exchange: Exchange) -> Result<Answer, ForwardError> {
-        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline, room } = exchange;
+        let Some(account) = exchange.credential.account().cloned() else { return self.exchange_once(exchange).await };
+        let again = exchange.clone();
+        match self.exchange_once(exchange).await {
+            Err(ForwardError::WantsOwnCredential { status: 401 }) => {}
+            answered => return answered,
+        }
+        // Boxed so that this rare branch does not enlarge the future of every call.
+        Box::pin(async move {
+            let mut again = again;
+            let renewed = account.after_refusal(&again.credential).await?;
+            renewed.set_on(again.request.headers_mut());
+            let account = renewed.account().cloned();
+            match self.exchange_once(again).await {
+                Err(ForwardError::WantsOwnCredential { status: 401 }) => match account {
+                    Some(account) => Err(account.end().await.into()),
+                    None => Err(ForwardError::WantsOwnCredential { status: 401 }),
+                },
+                answered => answered,
+            }
+        })
+        .await
+    }
+
+    async fn exchange_once(&self, exchange: Exchange) -> Result<Answer, ForwardError> {
+        let Exchange { request, owes_answer, begins_session, has_session, head_deadline, deadline, room, .. } =
+            exchange;
         let is_get = request.method() == HttpMethod::GET;
         let answering = self.ready()?.client.request(request);
         let response = match tokio::time::timeout_at(head_deadline, answering).await {

@@ -33,6 +33,11 @@ pub(crate) struct Spoken {
 }
 
 impl Spoken {
+    /// What is assumed of an upstream that cannot be asked yet.
+    pub(crate) fn assumed() -> Self {
+        Self { revisions: Revision::ALL.to_vec(), server_info: None }
+    }
+
     /// Returns the newest revision it speaks.
     pub(crate) fn newest(&self) -> Revision {
         // The list is never empty, so the default is never taken.

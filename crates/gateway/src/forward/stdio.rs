@@ -9,6 +9,7 @@ pub(super) mod framing;
 mod mailbox;
 mod own;
 mod own_children;
+mod redaction;
 mod router;
 mod sessions;
 pub(super) mod slot;
@@ -95,7 +96,7 @@ impl StdioUpstream {
             Isolation::Subject => Scope::Subject(request.cleared.caller().subject().to_string()),
         };
         let holder = holder(&request.cleared);
-        let key = SlotKey { scope, init: Some(init) };
+        let key = SlotKey { scope, init: Some(init), changing: request.credential.changing() };
         let slot = self.slot(key, holder.clone(), Some((id.clone(), request.body.clone())));
         let json = |answer: &[u8]| {
             let answer = splice::replace_id(answer, id).map_err(|error| edit(&error))?;

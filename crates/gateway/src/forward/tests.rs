@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use sekisho_protocol::resource::ResourceId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_protocol::server::ServerCard;
@@ -13,7 +14,7 @@ use super::fixture::program::{is_alive, scripted};
 use super::fixture::{self, MODERN, call, text_of};
 use super::stdio::StdioUpstream;
 use super::{Answer, ForwardError, ForwardLimits, ForwardRequest, ListenRequest, Upstreams};
-use crate::credential::Credential;
+use crate::credential::{Credential, CredentialSource};
 use crate::route::{KeepArguments, Route, Routes, Upstream};
 use crate::upstream::{StdioSettings, UpstreamName, UpstreamSettings};
 
@@ -46,15 +47,16 @@ pub(super) fn stdio(settings: StdioSettings) -> Arc<Program> {
 }
 
 pub(super) fn stdio_within(limits: ForwardLimits, settings: StdioSettings) -> Arc<Program> {
-    let credential = Credential::configured(&UpstreamSettings::Stdio(settings.clone())).unwrap();
-    let upstream = Arc::new(StdioUpstream::new(limits, UpstreamName::behind(&fixture::name()), settings));
+    let source = Arc::new(CredentialSource::new(&UpstreamSettings::Stdio(settings.clone())));
+    let credential = source.own().now_or_never().unwrap().unwrap();
+    let upstream = Arc::new(StdioUpstream::new(limits, UpstreamName::behind(&fixture::name()), settings, source));
     Arc::new(Program { upstream, credential })
 }
 
 /// A call through the upstream that these routes mount.
 fn through(routes: &Routes) -> ForwardRequest {
     let upstream = Arc::clone(&routes.servers[&fixture::name()].upstream);
-    let credential = upstream.credential().clone().unwrap();
+    let credential = upstream.source().own().now_or_never().unwrap().unwrap();
     ForwardRequest { upstream, credential, ..call("a", MODERN, "process", json!({})) }
 }
 
@@ -70,6 +72,7 @@ fn routes(settings: StdioSettings) -> Routes {
         templates: Vec::new(),
         classify_at_consent: false,
         external: None,
+        account: None,
     };
     let upstream = Upstream::behind(&name, UpstreamSettings::Stdio(settings));
     let route = Route { card, upstream, arguments: KeepArguments::None, agent_tasks: false, external: None };
@@ -125,7 +128,7 @@ async fn mounts_that_share_an_upstream_share_its_children() {
     let upstreams = Upstreams::new(ForwardLimits::default(), in_force);
     let first = process(&upstreams, &routes).await;
     let shared = Arc::clone(&routes.servers["other"].upstream);
-    let credential = shared.credential().clone().unwrap();
+    let credential = shared.source().own().await.unwrap();
     let request = ForwardRequest { upstream: shared, credential, ..call("a", MODERN, "process", json!({})) };
     assert_eq!(text_of(upstreams.send(request).await.unwrap()).parse::<u32>().unwrap(), first);
     upstreams.shutdown().await;

@@ -116,7 +116,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
-            issuers: Arc::new(
+            http: Arc::new(
                 SafeHttp::new(HttpClientSettings { allow_http_loopback: true, ..Default::default() }).unwrap(),
             ),
             refusals: Arc::default(),
@@ -431,6 +431,7 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
                 classes: BTreeMap::new(),
                 templates: Vec::new(),
                 classify_at_consent: false,
+                account: None,
                 external: None,
             },
             upstream: Upstream::behind(&name(server), UpstreamSettings::Http(HttpSettings::new(fake.url()))),

@@ -196,7 +196,7 @@ async fn approve(
     let scopes = if fewer { narrowed(&scopes, &offer.known, &tools.used) } else { scopes };
     let conditions = conditions(visit, request, form, &tools)?;
     let needs_nothing = conditions.task.as_ref().is_some_and(|task| task.definition.check().is_err());
-    if needs_nothing || scopes.without(&Scope::offline_access()).is_empty() {
+    if needs_nothing || scopes.without(&Scope::offline_access()).without(&Scope::account()).is_empty() {
         return denied(issuer, tx, visit, request, Some(session), Denial::Person).await;
     }
     // The user has a right to these tools, so their schemas may be checked now. Before the login they could not.

@@ -80,6 +80,8 @@ pub(crate) async fn offer(
     // `offline_access` is about how long, not about what: it has a box of its own.
     let wish = request.pending.scopes.without(&Scope::offline_access());
     let scopes = grantable_of(&wish, &most);
+    // The use of a linked account is nothing by itself.
+    let scopes = if scopes.without(&Scope::account()).is_empty() { ScopeSet::empty() } else { scopes };
     let withheld = scopes.len() < wish.len();
     // Access to nothing stays nowhere.
     let stay = if scopes.is_empty() { Stay::Never } else { Stay::of(issuer, request) };
@@ -137,10 +139,20 @@ pub(crate) fn ask(visit: &Visit, request: &Request, scopes: &ScopeSet) -> Ask {
         warning: warning(request),
         server_initial: initial(&server_title),
         server_url: request.server.resource.as_str().to_owned(),
-        scopes: ScopeLine::of(visit.language, scopes),
+        scopes: scope_lines(visit, request, scopes),
         client_name,
         server_title,
     }
+}
+
+/// The scopes in words, with the vendor whose account is used.
+fn scope_lines(visit: &Visit, request: &Request, scopes: &ScopeSet) -> Vec<ScopeLine> {
+    let mut lines = ScopeLine::of(visit.language, scopes);
+    if let Some(rule) = &request.server.account {
+        let of_account = lines.iter_mut().filter(|line| line.value == Scope::account().as_str());
+        of_account.for_each(|line| line.name = plain_text(&rule.vendor, 80));
+    }
+    lines
 }
 
 /// One tool on the page, to be unticked.

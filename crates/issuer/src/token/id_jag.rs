@@ -117,7 +117,9 @@ async fn believe<'i>(
     let identity = identity(&provider.issuer, &named_by, &assertion.claims)
         .map_err(|_| TokenError::Grant("the assertion does not name the person in the claims of the configuration"))?;
     let server = target(issuer, &assertion, &request.resources)?;
-    let scopes = assertion.granted(request.scopes.as_ref()).without(&Scope::offline_access());
+    // Nobody was told on a page that their linked account would be used.
+    let scopes =
+        assertion.granted(request.scopes.as_ref()).without(&Scope::offline_access()).without(&Scope::account());
     if scopes.is_empty() {
         return Err(TokenError::Scope);
     }

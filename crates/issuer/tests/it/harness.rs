@@ -128,6 +128,7 @@ pub(crate) fn card(name: &str) -> ServerCard {
         classes: BTreeMap::new(),
         templates: Vec::new(),
         classify_at_consent: false,
+        account: None,
         external: None,
     }
 }

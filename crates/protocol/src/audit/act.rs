@@ -162,6 +162,14 @@ act_kinds! {
     AccessRefused = "access_refused";
     /// An owner ended a loan before its time.
     AccessTakenBack = "access_taken_back";
+    /// The account that a user linked for a server cannot be used any more.
+    AccountExpired = "account_expired";
+    /// A step of linking an account was refused.
+    AccountLinkRefused = "account_link_refused";
+    /// A user linked an account for a server.
+    AccountLinked = "account_linked";
+    /// A linked account was removed.
+    AccountUnlinked = "account_unlinked";
     /// A user declined one call.
     ApprovalDeclined = "approval_declined";
     /// A user approved one call.
@@ -273,6 +281,8 @@ impl ActKind {
     pub fn is_refusal(self) -> bool {
         match self {
             Self::AccessRefused
+            | Self::AccountExpired
+            | Self::AccountLinkRefused
             | Self::AuthorizationRefused
             | Self::ClientRefused
             | Self::CodeReplayed
@@ -285,6 +295,8 @@ impl ActKind {
             Self::AccessAsked
             | Self::AccessLent
             | Self::AccessTakenBack
+            | Self::AccountLinked
+            | Self::AccountUnlinked
             | Self::ApprovalDeclined
             | Self::ApprovalGiven
             | Self::ArgumentsRead
@@ -357,6 +369,10 @@ impl ActKind {
             | Self::UserRoleChanged => true,
             Self::AccessAsked
             | Self::AccessRefused
+            | Self::AccountExpired
+            | Self::AccountLinkRefused
+            | Self::AccountLinked
+            | Self::AccountUnlinked
             | Self::ApprovalDeclined
             | Self::ApprovalGiven
             | Self::ArgumentsRead

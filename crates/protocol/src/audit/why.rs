@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
+    /// The account that the user linked for the server cannot be used any more.
+    AccountExpired,
+    /// The user has linked no account for the server.
+    AccountMissing,
     /// A rule wants a person's yes to this very call, and nobody has given one.
     Approval,
     /// An argument is beyond the bounds of a declared task.
@@ -41,6 +45,8 @@ impl Why {
     /// The word of the records.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AccountExpired => "account_expired",
+            Self::AccountMissing => "account_missing",
             Self::Approval => "approval",
             Self::ArgumentOutsideTask => "argument_outside_task",
             Self::ArgumentsInvalid => "arguments_invalid",
@@ -67,10 +73,12 @@ mod tests {
     #[test]
     fn a_record_holds_the_word_of_a_refusal() {
         use Why::{
-            Approval, ArgumentOutsideTask, ArgumentsInvalid, BudgetSpent, Declined, Expired, HeldBack, OutsideTask,
-            Rights, Scopes, TaskFinished, TaskRequired, TaskUnknown, TooLargeToApprove,
+            AccountExpired, AccountMissing, Approval, ArgumentOutsideTask, ArgumentsInvalid, BudgetSpent, Declined,
+            Expired, HeldBack, OutsideTask, Rights, Scopes, TaskFinished, TaskRequired, TaskUnknown, TooLargeToApprove,
         };
         let all = [
+            AccountExpired,
+            AccountMissing,
             Approval,
             ArgumentOutsideTask,
             ArgumentsInvalid,

@@ -21,6 +21,8 @@ mod grants;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod links;
+#[cfg(test)]
 mod loans;
 #[cfg(test)]
 mod nested;

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderName, HeaderValue, Method as HttpMethod};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod};
 use sekisho_protocol::mcp::message::{Kind, Message};
 use sekisho_protocol::mcp::method::{Era, Revision};
 use sekisho_protocol::mcp::strict::Limits;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::super::probe::{self, Discovered, Own, ToolPages};
 use super::super::{AnswerBody, Deadline, Event, ForwardError, Spoken, UpstreamSession};
 use super::{Exchange, HttpUpstream, http_session, malformed};
+use crate::credential::Credential;
 
 /// How an upstream responded to one of our questions.
 enum Told {
@@ -24,25 +25,44 @@ enum Told {
 }
 
 impl HttpUpstream {
+    /// See [`super::super::Upstreams::known_revisions`].
+    pub(in super::super) fn known_revisions(&self) -> Option<Arc<Spoken>> {
+        self.spoken.lock().unwrap_or_else(PoisonError::into_inner).get().cloned()
+    }
+
     /// Asks once for all callers that wait; see [`super::super::Upstreams::revisions`].
-    pub(in super::super) async fn revisions(&self) -> Result<Arc<Spoken>, ForwardError> {
+    pub(in super::super) async fn revisions(&self, asking: Option<&Credential>) -> Result<Arc<Spoken>, ForwardError> {
         let cell = self.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = cell.get() {
             return Ok(Arc::clone(known));
         }
-        Box::pin(cell.get_or_try_init(|| self.probe())).await.cloned()
+        let asker = self.asker(asking).await?;
+        Box::pin(cell.get_or_try_init(|| asker.probe())).await.cloned()
+    }
+
+    /// Asks with this credential, or with our own.
+    async fn asker(&self, asking: Option<&Credential>) -> Result<Asker<'_>, ForwardError> {
+        let credential = match asking {
+            Some(credential) => credential.clone(),
+            None => self.source.own().await?,
+        };
+        Ok(Asker { upstream: self, credential })
     }
 
     /// See [`super::super::Upstreams::list_tools`].
-    pub(in super::super) async fn list_tools(&self) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
-        let spoken = self.revisions().await?;
+    pub(in super::super) async fn list_tools(
+        &self,
+        asking: Option<&Credential>,
+    ) -> Result<Vec<Vec<Box<RawValue>>>, ForwardError> {
+        let spoken = self.revisions(asking).await?;
+        let asker = self.asker(asking).await?;
         let newest_of = |era: Era| spoken.revisions.iter().copied().filter(|revision| revision.era() == era).max();
         let mut lists = Vec::new();
         if let Some(revision) = newest_of(Era::Stateless) {
-            lists.push(self.pages(revision, None).await?);
+            lists.push(asker.pages(revision, None).await?);
         }
         if newest_of(Era::Initialize).is_some() {
-            match Box::pin(self.list_in_a_session()).await {
+            match Box::pin(asker.list_in_a_session()).await {
                 Ok(listed) => lists.push(listed),
                 Err(error) if lists.is_empty() => return Err(error),
                 // It says that it has a handshake but refuses it, so there is only the newer list.
@@ -53,7 +73,15 @@ impl HttpUpstream {
         }
         Ok(lists)
     }
+}
 
+/// Who asks: the upstream, and what it is shown with our questions.
+struct Asker<'u> {
+    upstream: &'u HttpUpstream,
+    credential: Credential,
+}
+
+impl Asker<'_> {
     async fn list_in_a_session(&self) -> Result<Vec<Box<RawValue>>, ForwardError> {
         let (spoken, session) = self.initialize().await?;
         let listed = self.pages(spoken.newest(), session.as_ref()).await;
@@ -109,7 +137,7 @@ impl HttpUpstream {
 
     async fn end(&self, session: Option<UpstreamSession>) {
         if let Some(UpstreamSession::Http(id)) = session {
-            self.end_session(&id).await;
+            self.upstream.end_session_as(&id, self.credential.clone()).await;
         }
     }
 
@@ -118,7 +146,7 @@ impl HttpUpstream {
         revision: Revision,
         session: Option<&UpstreamSession>,
     ) -> Result<Vec<Box<RawValue>>, ForwardError> {
-        let mut pages = ToolPages::new(revision, self.limits.answer_bytes_max);
+        let mut pages = ToolPages::new(revision, self.upstream.limits.answer_bytes_max);
         while let Some(question) = pages.question() {
             match self.ask(&question, revision, session).await? {
                 (Told::Answer(answer), _) => pages.take(&answer)?,
@@ -132,7 +160,7 @@ impl HttpUpstream {
     async fn reply(&self, reply: Vec<u8>, revision: Revision, session: Option<&UpstreamSession>) {
         let reply = Own { method: "", id: None, bytes: Bytes::from(reply) };
         if let Err(error) = self.ask(&reply, revision, session).await {
-            tracing::debug!(server = %self.name, %error, "the upstream did not take our answer");
+            tracing::debug!(server = %self.upstream.name, %error, "the upstream did not take our answer");
         }
     }
 
@@ -142,10 +170,11 @@ impl HttpUpstream {
         revision: Revision,
         session: Option<&UpstreamSession>,
     ) -> Result<(Told, Option<UpstreamSession>), ForwardError> {
-        let ready = self.ready()?;
+        let upstream = self.upstream;
+        let ready = upstream.ready()?;
         let named = session.cloned();
         let session = http_session(session)?;
-        let mut headers = self.own_headers(revision, session)?;
+        let mut headers = upstream.headers(HeaderMap::new(), revision, session, &self.credential)?;
         let is_initialize = question.method == "initialize";
         if is_initialize {
             headers.remove(super::PROTOCOL_VERSION);
@@ -154,7 +183,7 @@ impl HttpUpstream {
             let method = HeaderValue::from_static(question.method);
             headers.insert(HeaderName::from_static("mcp-method"), method);
         }
-        let deadline = Deadline::new(Instant::now(), self.limits.own_deadline);
+        let deadline = Deadline::new(Instant::now(), upstream.limits.own_deadline);
         let exchange = Exchange {
             request: ready.request(HttpMethod::POST, headers, question.bytes.clone()),
             owes_answer: question.id.is_some(),
@@ -162,9 +191,10 @@ impl HttpUpstream {
             has_session: session.is_some(),
             head_deadline: deadline.at().min(Instant::now() + ready.answer_timeout),
             deadline: Some(deadline),
-            room: self.limits.memory.own_room(),
+            room: upstream.limits.memory.own_room(),
+            credential: self.credential.clone(),
         };
-        let answer = self.exchange(exchange).await?;
+        let answer = upstream.exchange(exchange).await?;
         let told = match answer.body {
             AnswerBody::Accepted | AnswerBody::Refused { .. } => Told::Nothing,
             AnswerBody::Json(bytes) => Told::Answer(bytes),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, StatusCode};
 use sekisho_protocol::mcp::method::Revision;
 use sekisho_protocol::secret::UpstreamSecret;
@@ -16,7 +16,7 @@ use super::super::fixture::{
 };
 use super::super::{AnswerBody, Deadline, Event, ForwardError, ForwardLimits, ListenRequest, UpstreamSession};
 use super::HttpUpstream;
-use crate::credential::{Credential, CredentialError};
+use crate::credential::{Credential, CredentialError, CredentialSource};
 use crate::revision::FarRevision;
 use crate::upstream::{HttpSettings, UpstreamName, UpstreamSettings};
 
@@ -30,12 +30,17 @@ fn upstream(settings: &HttpSettings) -> Arc<HttpUpstream> {
 
 fn upstream_within(limits: ForwardLimits, settings: &HttpSettings) -> Arc<HttpUpstream> {
     let name = UpstreamName::behind(&name());
-    Arc::new(HttpUpstream::new(limits, name, settings, credential(settings)))
+    Arc::new(HttpUpstream::new(limits, name, settings, source(settings)))
+}
+
+/// Where the credential comes from that this configuration gives an upstream.
+fn source(settings: &HttpSettings) -> Arc<CredentialSource> {
+    Arc::new(CredentialSource::new(&UpstreamSettings::Http(settings.clone())))
 }
 
 /// The credential that this configuration gives an upstream.
 fn credential(settings: &HttpSettings) -> Result<Credential, CredentialError> {
-    Credential::configured(&UpstreamSettings::Http(settings.clone()))
+    source(settings).own().now_or_never().unwrap()
 }
 
 fn at(server: &Server) -> Arc<HttpUpstream> {
@@ -79,7 +84,7 @@ async fn no_redirect_is_followed() {
             let error = upstream.clone().send(request).await.unwrap_err();
             assert!(matches!(error, ForwardError::Redirected { .. }), "{status}: {error}");
         }
-        assert!(matches!(upstream.revisions().await, Err(ForwardError::Redirected { .. })));
+        assert!(matches!(upstream.revisions(None).await, Err(ForwardError::Redirected { .. })));
     }
     assert!(elsewhere.received().is_empty());
 }
@@ -95,7 +100,7 @@ async fn a_challenge_of_the_upstream_is_not_relayed() {
         let upstream = at(&server);
         let wanted = ForwardError::WantsOwnCredential { status: code };
         assert_eq!(upstream.clone().send(call("a", MODERN, "x", json!({}))).await.unwrap_err(), wanted);
-        assert_eq!(upstream.revisions().await.unwrap_err(), wanted);
+        assert_eq!(upstream.revisions(None).await.unwrap_err(), wanted);
         assert!(!wanted.to_string().contains("up.example"));
         assert_eq!(server.received().len(), 2);
     }
@@ -159,7 +164,7 @@ async fn no_value_becomes_a_second_header() {
         let mut settings = HttpSettings::new("http://127.0.0.1:1/");
         settings.headers.push((HeaderName::from_static("x-key"), UpstreamSecret::from_outside(value)));
         let error = ForwardError::from(credential(&settings).unwrap_err());
-        assert_eq!(upstream(&settings).revisions().await.unwrap_err(), error);
+        assert_eq!(upstream(&settings).revisions(None).await.unwrap_err(), error);
         assert!(matches!(error, ForwardError::Misconfigured { .. }), "{error}");
         assert!(!error.sent() && !error.to_string().contains("Evil"));
 
@@ -175,13 +180,13 @@ async fn no_value_becomes_a_second_header() {
 #[tokio::test]
 async fn a_wrong_url_is_told_when_the_server_is_used() {
     for url in ["", "ftp://x/", "unix:/x", "http://user:pw@x/", "mcp"] {
-        let error = upstream(&HttpSettings::new(url)).revisions().await.unwrap_err();
+        let error = upstream(&HttpSettings::new(url)).revisions(None).await.unwrap_err();
         assert!(matches!(error, ForwardError::Misconfigured { .. }), "{url}: {error}");
         assert!(!error.to_string().contains("pw"));
     }
     let mut settings = HttpSettings::new("https://localhost/");
     settings.extra_ca_pem = Some(b"no certificate".to_vec());
-    let error = upstream(&settings).revisions().await.unwrap_err();
+    let error = upstream(&settings).revisions(None).await.unwrap_err();
     assert!(matches!(error, ForwardError::Misconfigured { .. }), "{error}");
 }
 
@@ -555,7 +560,7 @@ async fn the_era_of_an_upstream_is_found_out_once() {
     ] {
         let server = eras(discover, status).await;
         let upstream = at(&server);
-        let (one, two) = tokio::join!(upstream.revisions(), upstream.revisions());
+        let (one, two) = tokio::join!(upstream.revisions(None), upstream.revisions(None));
         assert_eq!(one.unwrap().revisions, revisions, "{status}");
         two.unwrap();
         let probes = server.received();
@@ -565,7 +570,7 @@ async fn the_era_of_an_upstream_is_found_out_once() {
         if discover == known {
             continue;
         }
-        let lists = upstream.list_tools().await.unwrap();
+        let lists = upstream.list_tools(None).await.unwrap();
         assert_eq!(lists.len(), if revisions == both { 2 } else { 1 }, "{status}");
         for list in lists {
             assert_eq!(list[0].get(), r#"{"name":"one"}"#);

@@ -22,6 +22,7 @@ use super::super::children::{self, Pipes, Process, StderrTail};
 use super::super::{ForwardError, ForwardLimits};
 use super::framing::{Line, Lines};
 use super::mailbox::{Delivery, Receiver};
+use super::redaction::Secrets;
 use super::router::{Opening, Router};
 use crate::memory::Memory;
 use crate::upstream::{EnvValue, StdioSettings, UpstreamName};
@@ -118,10 +119,12 @@ impl Connection {
         let stop = context.stopping.child_token();
         let gave_way = Arc::<AtomicBool>::default();
         let tail = StderrTail::default();
+        let secrets = Secrets::of(&environment);
         let reading = children::read_stderr(context.server.clone(), stderr, environment, tail.clone());
         let supervisor = Supervisor {
             context: context.clone(),
             router: router.clone(),
+            secrets,
             replies: lines.downgrade(),
             stop: stop.clone(),
             gave_way: gave_way.clone(),
@@ -326,6 +329,8 @@ enum End {
 struct Supervisor {
     context: Arc<Context>,
     router: SharedRouter,
+    /// What the child must not tell its callers.
+    secrets: Secrets,
     /// Weak, so that the writer ends with the last caller.
     replies: mpsc::WeakSender<Vec<u8>>,
     stop: CancellationToken,
@@ -414,7 +419,13 @@ impl Supervisor {
 
     fn take(&self, line: &Line) {
         let heard = match line {
-            Line::Whole(line) => self.router.lock().hear(line),
+            Line::Whole(line) => {
+                let (line, was_removed) = self.secrets.removed(line);
+                if was_removed {
+                    tracing::warn!(server = %self.context.server, "removed a credential from what the program said");
+                }
+                self.router.lock().hear(&line)
+            }
             Line::TooLong(_) => {
                 let max = self.context.limits.answer_bytes_max;
                 self.router.lock().line_too_long(max);

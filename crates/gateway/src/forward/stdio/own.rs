@@ -21,10 +21,14 @@ use super::upstream::StdioUpstream;
 const SILENCE: Duration = Duration::from_secs(5);
 
 impl StdioUpstream {
+    /// See [`super::super::Upstreams::known_revisions`].
+    pub(in super::super) fn known_revisions(&self) -> Option<Arc<Spoken>> {
+        self.own.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// See [`super::super::Upstreams::revisions`].
     pub(in super::super) async fn revisions(self: &Arc<Self>) -> Result<Arc<Spoken>, ForwardError> {
-        let known = self.own.spoken.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match known {
+        match self.known_revisions() {
             Some(spoken) => Ok(spoken),
             None => Ok(self.probed().await?.spoken.clone()),
         }
@@ -121,7 +125,7 @@ impl StdioUpstream {
         let permit = self.own.permit().await?;
         let max = self.context.limits.answer_bytes_max;
         let bytes = QueueBytes { request_max: max, session_max: max };
-        let environment = Arc::new(self.context.settings.environment.clone());
+        let environment = self.source.own().await?.into_environment();
         Connection::start(&self.context, &SharedRouter::new(Router::of_our_own(bytes)), environment, permit).await
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sekisho_protocol::digest::Digest;
 use sekisho_protocol::mcp::error;
 use sekisho_protocol::mcp::message::{Id, Kind, Message, Outcome};
 use sekisho_protocol::mcp::strict::Limits;
@@ -33,12 +34,17 @@ const STABLE: Duration = Duration::from_secs(10);
 /// A caller waits for the next start if the wait is at most this long; otherwise it gets an error.
 const WAITED_OUT: Duration = Duration::from_secs(1);
 
+/// How often a child that is to end is looked at, whether it has answered everything.
+const RETIRES_EVERY: Duration = Duration::from_millis(200);
+
 /// Which child a message goes to.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) struct SlotKey {
     pub(super) scope: Scope,
     /// How the child was initialised; `None` in revisions without a handshake.
     pub(super) init: Option<InitDigest>,
+    /// The digest of the value in its environment that can change. Whoever has another value has another child.
+    pub(super) changing: Option<Digest>,
 }
 
 /// Whose child it is (PX-36).
@@ -74,6 +80,8 @@ pub(super) struct Up {
     pub(super) handshake: Option<Bytes>,
     /// Whether it was told that the handshake is over.
     initialized: AtomicBool,
+    /// Whether it ends as soon as it is idle.
+    retires: AtomicBool,
 }
 
 impl Up {
@@ -171,6 +179,27 @@ impl Slot {
         }
     }
 
+    /// Ends the child once it has answered what it was asked, because the value that it was started with has changed.
+    pub(super) fn retire(self: &Arc<Self>) {
+        let Some(up) = self.running() else { return };
+        if up.retires.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let stopping = self.context.stopping.clone();
+        self.context.tasks.spawn(async move {
+            while up.connection.ended().is_none() {
+                if up.connection.is_idle() {
+                    up.connection.stop();
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(RETIRES_EVERY) => {}
+                    () = stopping.cancelled() => return,
+                }
+            }
+        });
+    }
+
     /// Returns the child if it runs.
     pub(super) fn running(&self) -> Option<Arc<Up>> {
         match &self.state().phase {
@@ -238,7 +267,12 @@ impl Slot {
         let permit = permit.await?;
         let connection = Connection::start(&self.context, &self.router, environment, permit).await?;
         let Some((id, request)) = &self.initialize else {
-            return Ok(Arc::new(Up { connection, handshake: None, initialized: AtomicBool::new(true) }));
+            return Ok(Arc::new(Up {
+                connection,
+                handshake: None,
+                initialized: AtomicBool::new(true),
+                retires: AtomicBool::default(),
+            }));
         };
         let opening = own_opening(id.clone(), &self.context.limits.memory);
         let shaking = async {
@@ -255,7 +289,8 @@ impl Slot {
         if again {
             self.resume(&connection).await?;
         }
-        Ok(Arc::new(Up { connection, handshake: Some(handshake), initialized: AtomicBool::new(again) }))
+        let initialized = AtomicBool::new(again);
+        Ok(Arc::new(Up { connection, handshake: Some(handshake), initialized, retires: AtomicBool::default() }))
     }
 
     /// Brings a child that was started again to the state of its predecessor, as far as its sessions can see it: the

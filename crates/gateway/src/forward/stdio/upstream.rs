@@ -22,6 +22,7 @@ use super::connection::{Connection, Context, DRAIN};
 use super::own_children::OwnChildren;
 use super::sessions::SessionId;
 use super::slot::{Scope, Slot, SlotKey, StartError, Up};
+use crate::credential::CredentialSource;
 use crate::settle::Cleared;
 use crate::shares::Holder;
 use crate::upstream::{EnvValue, Isolation, StdioSettings, UpstreamName};
@@ -36,13 +37,20 @@ pub(in super::super) struct StdioUpstream {
     slots: Mutex<HashMap<SlotKey, Arc<Slot>>>,
     permits: Arc<Semaphore>,
     pub(super) own: OwnChildren,
+    /// Where the environment of our own children comes from.
+    pub(super) source: Arc<CredentialSource>,
     pub(super) next_session: AtomicU64,
     /// Stops the children if the upstream is dropped without [`StdioUpstream::stop`].
     _stop: DropGuard,
 }
 
 impl StdioUpstream {
-    pub(in super::super) fn new(limits: ForwardLimits, server: UpstreamName, settings: StdioSettings) -> Self {
+    pub(in super::super) fn new(
+        limits: ForwardLimits,
+        server: UpstreamName,
+        settings: StdioSettings,
+        source: Arc<CredentialSource>,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(settings.children_max));
         let stopping = CancellationToken::new();
         let context = Context {
@@ -57,6 +65,7 @@ impl StdioUpstream {
             slots: Mutex::default(),
             permits,
             own: OwnChildren::default(),
+            source,
             next_session: AtomicU64::new(0),
             _stop: stopping.drop_guard(),
         }
@@ -78,6 +87,12 @@ impl StdioUpstream {
         match request.far.0.era() {
             Era::Initialize => {
                 let (slot, session) = self.session(request.session.as_ref(), &subject)?;
+                // The value that its child was started with has changed, for example because its user has linked
+                // another account. The session was with the old one.
+                if slot.key.changing != request.credential.changing() {
+                    slot.retire();
+                    return Err(ForwardError::SessionGone);
+                }
                 Ok((slot, Some(session)))
             }
             Era::Stateless => {
@@ -85,7 +100,7 @@ impl StdioUpstream {
                     Isolation::Shared => Scope::Shared,
                     Isolation::Session | Isolation::Subject => Scope::Subject(subject),
                 };
-                let key = SlotKey { scope, init: None };
+                let key = SlotKey { scope, init: None, changing: request.credential.changing() };
                 Ok((self.slot(key, holder(&request.cleared), None), None))
             }
         }
@@ -114,6 +129,9 @@ impl StdioUpstream {
         }
         // Slots that are no longer needed are removed whenever a new one is made.
         let now = Instant::now();
+        // A child that was started with another value ends once it has answered what it was asked.
+        let is_older = |old: &SlotKey| old.scope == key.scope && old.init == key.init && key.changing.is_some();
+        slots.iter().filter(|(old, _)| is_older(old)).for_each(|(_, slot)| slot.retire());
         slots.retain(|_, slot| !slot.is_spent(now) || Arc::strong_count(slot) > 1);
         let slot = Arc::new(Slot::new(self.context.clone(), key.clone(), holder, initialize));
         slots.insert(key, slot.clone());

@@ -20,12 +20,12 @@ use super::super::super::fixture::{MODERN, call, json_of, name};
 use super::super::super::{ForwardError, ForwardLimits};
 use super::super::HttpUpstream;
 use super::aws_lc_rs;
-use crate::credential::Credential;
-use crate::upstream::{HttpSettings, UpstreamName};
+use crate::credential::CredentialSource;
+use crate::upstream::{HttpSettings, UpstreamName, UpstreamSettings};
 
 async fn send(settings: &HttpSettings) -> Result<serde_json::Value, ForwardError> {
-    let upstream =
-        HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, Ok(Credential::None));
+    let source = Arc::new(CredentialSource::new(&UpstreamSettings::Http(settings.clone())));
+    let upstream = HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, source);
     let upstream = Arc::new(upstream);
     upstream.send(call("a", MODERN, "x", json!({}))).await.map(json_of)
 }
