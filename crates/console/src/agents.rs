@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use sekisho_web::parameters::Form;
+use sekisho_web::place::Place;
 use sekisho_web::{Visit, error, frame};
 
 use crate::form_page::Filled;

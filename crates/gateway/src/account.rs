@@ -142,7 +142,8 @@ fn denial(routed: &Routed, caller: &Caller, judged: Judged, need: AccountNeed) -
             let scopes = caller.scopes.without(&Scope::offline_access());
             let scopes: ScopeSet = scopes.union(&std::iter::once(Scope::account()).collect());
             let step_up = StepUp { scopes, because, need: judged_need };
-            return Denied::StepUp { step_up, granted: caller.scopes.clone(), task };
+            let issued_by = caller.issued_by().cloned();
+            return Denied::StepUp { step_up, granted: caller.scopes.clone(), task, issued_by };
         }
         AccountNeed::Link => (false, true),
         AccountNeed::LinkAnew(_) => (true, true),

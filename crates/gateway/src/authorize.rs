@@ -148,10 +148,7 @@ pub(crate) fn authorize(
         },
         Decision::StepUp(step_up) => {
             let (granted, task) = (caller.scopes.clone(), authority.need.task());
-            let issued_by = match &caller.basis {
-                Basis::Grant(granted) => Some(granted.issued_by.clone()),
-                Basis::Open => None,
-            };
+            let issued_by = caller.issued_by().cloned();
             Err(Box::new(Denied::StepUp { step_up, granted, task, issued_by }))
         }
         Decision::Deny(denial) => Err(Box::new(Denied::Policy(PolicyDenial {

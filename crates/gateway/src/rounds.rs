@@ -48,6 +48,7 @@ pub(crate) fn question_key(remedy: RemedyKind) -> &'static str {
         RemedyKind::LinkAccount => ACCOUNT_QUESTION,
         RemedyKind::Approve
         | RemedyKind::AskAccess
+        | RemedyKind::LetIn
         | RemedyKind::None
         | RemedyKind::StepUp
         | RemedyKind::Wait

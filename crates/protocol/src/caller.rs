@@ -275,6 +275,14 @@ impl Caller {
         }
     }
 
+    /// Returns who issued the caller's token. `None`: there is no token.
+    pub fn issued_by(&self) -> Option<&IssuedBy> {
+        match &self.basis {
+            Basis::Grant(granted) => Some(&granted.issued_by),
+            Basis::Open => None,
+        }
+    }
+
     /// Returns our grant behind the call, for records and for data that the store keeps by grant. Its presence says
     /// nothing about who calls: match on [`Caller::basis`] for that.
     pub fn grant(&self) -> Option<GrantId> {

@@ -26,6 +26,7 @@ impl Site {
             path: None,
             grant: Some(grant),
             token: None,
+            issuer: None,
             task: None,
             server: stored.server,
             method: "tools/call".into(),

@@ -24,6 +24,7 @@ impl Site {
             path: None,
             grant: None,
             token: None,
+            issuer: None,
             task: None,
             server: server.clone(),
             method: "tools/call".into(),
