@@ -154,7 +154,7 @@ pub(crate) fn remedy(reply: &Reply) -> Value {
     result.or(in_session).or(error).cloned().unwrap_or_default()
 }
 
-/// A person links an account, sees it, and unlinks it. Calls are answered with it and with no other; agents that may use
+/// PX-11: a person links an account, sees it, and unlinks it. Calls are answered with it and with no other; agents that may use
 /// it are named; the vendor gets its token back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_links_an_account_sees_it_and_unlinks_it() {
