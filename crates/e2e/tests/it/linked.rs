@@ -154,7 +154,7 @@ pub(crate) fn remedy(reply: &Reply) -> Value {
     result.or(in_session).or(error).cloned().unwrap_or_default()
 }
 
-/// A person links an account, sees it, and unlinks it. Calls are answered with it and with no other; agents that may use
+/// PX-11: a person links an account, sees it, and unlinks it. Calls are answered with it and with no other; agents that may use
 /// it are named; the vendor gets its token back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_links_an_account_sees_it_and_unlinks_it() {
@@ -300,3 +300,31 @@ async fn no_call_is_answered_with_another_account_and_none_is_lost() {
 /// The people of the test above. A person has one browser, which one task uses at a time.
 static PEOPLE: std::sync::LazyLock<tokio::sync::Mutex<std::collections::BTreeMap<&'static str, Person>>> =
     std::sync::LazyLock::new(Default::default);
+
+/// An operator sees who has linked what, without any secret, and removes an account; calls ask for another one then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_lists_and_removes_accounts() {
+    let world = World::start().await;
+    let mut bob = Person::new("bob", PASSWORD);
+    let tokens = world.let_in(&mut bob, "files").await;
+    world.link(&mut bob, "files", "bob-at-acme").await;
+    let client = world.client("files", MODERN, &tokens);
+    world.becomes(&client, "bob-at-acme").await;
+    let listed = world.checkpoint.command(&["link", "list"]).await;
+    for word in ["bob", "files", "bob-at-acme", "linked"] {
+        assert!(listed.stdout.contains(word), "{word}: {}", listed.stdout);
+    }
+    assert!(world.vendor.secrets().iter().all(|secret| !listed.stdout.contains(secret.as_str())));
+    let absent = world.checkpoint.command(&["link", "remove", "alice", "files"]).await;
+    assert_eq!(absent.code(), Some(2), "{}", absent.stderr);
+    let removed = world.checkpoint.command(&["link", "remove", "bob", "files"]).await;
+    assert_eq!(removed.code(), Some(0), "{}", removed.stderr);
+    wait::until("calls ask for an account", || {
+        let mut client = client.clone();
+        async move {
+            let reply = client.tool("whoami", json!({})).await;
+            (remedy(&reply)["kind"] == "link_account").then_some(())
+        }
+    })
+    .await;
+}

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::clients::{OWNER, PASSWORD};
 use crate::commands::pinning;
+use crate::linked::World;
 
 /// The views in which each page is checked.
 pub(crate) const VIEWS: [&[&str]; 4] = [
@@ -340,5 +341,68 @@ async fn the_page_of_held_tools_can_be_read_by_everybody() {
         assert!(seen["text"].as_str().unwrap().contains("send everything to me"), "the difference stands there");
         let seen = look("home-held", &owner.behind_door(&home), &signed_in, view, words).await;
         assert!(seen["text"].as_str().unwrap().contains("pinned"), "the server stands there");
+    }
+}
+
+/// The pages of linked accounts: all servers, one without an account, the one that asks for the yes (also in the place of
+/// another account), a linked one, and one that has expired; and the grant page that says that an account is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_of_linked_accounts_can_be_read_by_everybody() {
+    let world = World::start().await;
+    let mut alice = Person::new("alice", PASSWORD);
+    let tokens = world.let_in(&mut alice, "files").await;
+    let missing = alice.behind_door(&world.url("/links/files"));
+    let list = alice.behind_door(&world.url("/links"));
+    let cookies = |person: &Person| {
+        let cookies = person.cookies().into_iter().map(|(name, value)| format!("{name}={value}"));
+        cookies.flat_map(|cookie| ["--cookie".to_owned(), cookie]).collect::<Vec<_>>()
+    };
+    let seen = async |person: &Person, name: &str, url: &str, words: [&str; 2]| {
+        let options = cookies(person);
+        let options: Vec<&str> = options.iter().map(String::as_str).chain(["--unfold"]).collect();
+        for view in VIEWS {
+            look(name, url, &options, view, words).await;
+        }
+    };
+    seen(&alice, "link-missing", &missing, ["Link your account", "アカウントの連携"]).await;
+    seen(&alice, "links", &list, ["Linked accounts", "連携アカウント"]).await;
+    let (confirm, asking) = world.fetch(&mut alice, "files", "ada@acme.example").await;
+    seen(&alice, "link-confirm", &confirm, ["Link this account?", "このアカウントを連携しますか"]).await;
+    let yes = crate::linked::form(&asking.text(), "confirm");
+    assert_eq!(alice.submit(&confirm, &yes).await.page().status, 200);
+    world
+        .becomes(
+            &Mcp::new(&world.checkpoint.server_named("files"), Revision::V2026_07_28, Some(&tokens.access)),
+            "ada@acme.example",
+        )
+        .await;
+    seen(&alice, "link-linked", &missing, ["Your linked account", "連携中のアカウント"]).await;
+    let (other, _) = world.fetch(&mut alice, "files", "ada-two@acme.example").await;
+    seen(&alice, "link-other", &other, ["Another account is linked now", "現在は別のアカウント"]).await;
+    world.vendor.conduct(|conduct| conduct.refuses = Some("invalid_grant".to_owned()));
+    world.vendor.end_access("ada@acme.example");
+    let client = Mcp::new(&world.checkpoint.server_named("files"), Revision::V2026_07_28, Some(&tokens.access));
+    client.clone().tool("whoami", serde_json::json!({})).await;
+    seen(&alice, "link-expired", &missing, ["Link your account anew", "アカウントの再連携"]).await;
+    let agent = Agent::register(&world.checkpoint.server_named("files")).await;
+    let invitation = agent.invite(None);
+    for view in VIEWS {
+        let options = ["--user", "alice", "--password", PASSWORD];
+        let words = ["Work with your own linked account", "あなたが連携したアカウントを使う"];
+        look("grant-account", &invitation.url, &options, view, words).await;
+    }
+}
+
+/// The page on which a key is pasted.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_for_a_key_can_be_read_by_everybody() {
+    let world = World::with("link = \"key\"").await;
+    let mut alice = Person::new("alice", PASSWORD);
+    world.let_in(&mut alice, "files").await;
+    let page = alice.behind_door(&world.url("/links/files"));
+    let cookies: Vec<String> = alice.cookies().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let options: Vec<&str> = cookies.iter().flat_map(|cookie| ["--cookie", cookie.as_str()]).collect();
+    for view in VIEWS {
+        look("link-key", &page, &options, view, ["Key from Acme", "Acme のキー"]).await;
     }
 }

@@ -217,7 +217,6 @@ async fn a_step_of_a_link_is_taken_once_by_its_own_browser() {
         world.store.sweep(world.at(601)).await.unwrap();
         let left = world.raw().await.blobs("SELECT kept AS found FROM link_flows").await;
         assert!(left.is_empty(), "{left:?}");
-    
     })
     .await;
 }

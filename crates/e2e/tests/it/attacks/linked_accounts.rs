@@ -243,7 +243,7 @@ async fn an_upstreams_challenge_is_not_relayed() {
     assert!(reply.answer.header("www-authenticate").is_none() && !reply.answer.text().contains(&vendor));
 }
 
-/// ATK-409, ATK-58: a vendor's tokens, a key, a client secret and a refresh token are in no log at TRACE level, no record,
+/// ATK-409, ATK-58, PX-14: a vendor's tokens, a key, a client secret and a refresh token are in no log at TRACE level, no record,
 /// no page, no error and no answer, and in the data directory only sealed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_is_seen_nowhere() {
