@@ -272,6 +272,7 @@ mod tests {
                 path: None,
                 grant: None,
                 token: None,
+                issuer: None,
                 task: None,
                 server: "notes".parse().unwrap(),
                 method: "tools/call".into(),

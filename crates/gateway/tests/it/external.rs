@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
+use sekisho_acts::identity::{OpenWays, Unlink};
 use sekisho_acts::{Performer, external, grant, identity, user};
 use sekisho_gateway::TokenForm;
 use sekisho_protocol::audit::{Act, ActKind, Actor, Event};
@@ -14,7 +15,7 @@ use sekisho_protocol::ids::{GrantId, NodeId, RequestId};
 use sekisho_protocol::openid::SigningAlgorithm;
 use sekisho_protocol::openid::identity::Identity;
 use sekisho_protocol::task::TaskDefinition;
-use sekisho_store::{Grant, GrantFilter, Tx};
+use sekisho_store::{Grant, GrantFilter, LinkedIdentity, Tx};
 use sekisho_token::{TokenType, forge};
 use serde_json::{Value, json};
 
@@ -354,7 +355,22 @@ async fn people_who_are_shut_out_or_unlinked_do_not_come_in_by_a_token() {
     assert_eq!(first.status, 200);
     let provider = "corp".parse().unwrap();
     let of_owner = Identity { issuer: issuer.url.clone(), subject: "ada-1".to_owned() };
-    act(&world, async |tx, by| identity::unlink(tx, by, world.owner(), &provider, &of_owner).await.unwrap()).await;
+    // The last way to sign in cannot be removed, so the owner has another one.
+    let second = Identity { issuer: "https://second.example".to_owned(), subject: "ada-1".to_owned() };
+    act(&world, async |tx, by| {
+        let linked = LinkedIdentity {
+            identity: second.clone(),
+            user: world.owner(),
+            made_user: false,
+            created_at: by.now,
+            signed_in_at: None,
+        };
+        assert!(tx.identities().link(&linked).await.unwrap());
+        let open = OpenWays { passwords: false, issuers: &[&second.issuer] };
+        let wish = Unlink { user: world.owner(), providers: &[&provider], identity: &of_owner, open };
+        identity::unlink(tx, by, wish).await.unwrap();
+    })
+    .await;
     let after = eventually(&world, &issuer.token(&world, "notes.read"), 403).await;
     assert_ne!(after.json()["error"]["data"]["set"], json!(null));
     let mut tx = world.store.read().await.unwrap();

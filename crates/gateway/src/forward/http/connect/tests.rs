@@ -23,11 +23,13 @@ use super::aws_lc_rs;
 use crate::credential::CredentialSource;
 use crate::upstream::{HttpSettings, UpstreamName, UpstreamSettings};
 
-async fn send(settings: &HttpSettings) -> Result<serde_json::Value, ForwardError> {
+fn upstream(settings: &HttpSettings) -> Arc<HttpUpstream> {
     let source = Arc::new(CredentialSource::new(&UpstreamSettings::Http(settings.clone())));
-    let upstream = HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, source);
-    let upstream = Arc::new(upstream);
-    upstream.send(call("a", MODERN, "x", json!({}))).await.map(json_of)
+    Arc::new(HttpUpstream::new(ForwardLimits::default(), UpstreamName::behind(&name()), settings, source))
+}
+
+async fn send(settings: &HttpSettings) -> Result<serde_json::Value, ForwardError> {
+    upstream(settings).send(call("a", MODERN, "x", json!({}))).await.map(json_of)
 }
 
 /// A server for `localhost`, and the authority that signed its certificate, in PEM.
@@ -102,9 +104,7 @@ async fn crowded_server(crowd: usize) -> (SocketAddr, Arc<AtomicUsize>) {
 async fn the_pool_keeps_a_connection_for_each_caller_of_a_crowd() {
     const CROWD: usize = 64;
     let (address, accepted) = crowded_server(CROWD).await;
-    let settings = HttpSettings::new(format!("http://{address}/mcp"));
-    let name = UpstreamName::behind(&name());
-    let upstream = Arc::new(HttpUpstream::new(ForwardLimits::default(), name, &settings, Ok(Credential::None)));
+    let upstream = upstream(&HttpSettings::new(format!("http://{address}/mcp")));
     for _ in 0..3 {
         let mut calls = JoinSet::new();
         for _ in 0..CROWD {
