@@ -7,7 +7,8 @@ use sekisho_e2e::fakes::call::tool;
 use sekisho_e2e::fakes::oauth::{Client, REDIRECT};
 use sekisho_e2e::fakes::upstream::{Speaks, Upstream};
 use sekisho_e2e::fakes::wire::ask;
-use sekisho_e2e::harness::{Agent, Checkpoint, Person, node};
+use sekisho_e2e::harness::{Agent, Checkpoint, Mcp, Person, node};
+use sekisho_protocol::mcp::method::Revision;
 use serde_json::Value;
 
 use crate::clients::{OWNER, PASSWORD};
