@@ -90,7 +90,7 @@ pub(crate) fn is_local(base_url: &str) -> bool {
     ["http://localhost:", "https://localhost:"].iter().any(|local| base_url.starts_with(local))
 }
 
-/// A free port was wanted and one was taken at first start: clients know that one.
+/// A free port was asked for, and one was taken at the first start. Clients know that port.
 pub(crate) fn at_stored_port(wanted: Option<SocketAddr>, stored: Option<u16>) -> Option<SocketAddr> {
     match (wanted, stored) {
         (Some(mut wanted), Some(port)) if wanted.port() == 0 => {

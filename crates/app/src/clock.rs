@@ -24,16 +24,16 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 const STEP_MICROS: i64 = 2_000_000;
 /// How much of a smaller difference is made up at each look: a tenth of the time that passes.
 const SLEW_MICROS: i64 = 50_000;
-/// What is noted of the clock is noted again when it is wrong by this much: a fourth of a step, so that it is none at the
-/// next start.
+/// The note of the clock in the store is written again when it is wrong by this much: a fourth of a step, so that the
+/// next start does not take it for a step.
 const NOTED_MICROS: u64 = 500_000;
 /// How long nothing is deleted after the clock was set: a clock that was set wrongly is usually corrected soon, and
 /// what was deleted would be lost.
 const STEADY_AFTER: Duration = Duration::from_hours(1);
-/// A checkpoint that was off for longer may have been started with a wrong clock: then nothing is deleted at first.
+/// After a longer pause, the checkpoint may have been started with a wrong clock, and nothing is deleted at first.
 const OFF_AT_MOST: Duration = Duration::from_hours(30 * 24);
-/// Up to here a clock that stands before the last record was ahead and was set right; beyond, it may have been lost, and
-/// is not believed at once.
+/// If the clock is behind the last record by up to this much, it was ahead before and has been corrected. If it is
+/// further behind, its time may have been lost, and it is not trusted at once.
 const BEHIND_AT_MOST: Duration = Duration::from_hours(7 * 24);
 
 /// The clock.
@@ -41,7 +41,7 @@ const BEHIND_AT_MOST: Duration = Duration::from_hours(7 * 24);
 pub(crate) struct SteadyClock {
     /// Added to the time since boot, in microseconds, it gives the time.
     offset: AtomicI64,
-    /// What was said last, so that nothing earlier is said while a difference is made up.
+    /// The last time that was given, so that no earlier one is given while a difference is made up.
     floor: AtomicI64,
     /// Since when (of the time since boot) the clock is trusted as far as deleting goes.
     trusted_from: AtomicI64,
@@ -55,12 +55,12 @@ impl Clock for SteadyClock {
     }
 }
 
-/// What the clock and the newest record say of each other at a start.
+/// How the clock compares with the newest record at a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Beginning {
     /// The clock stands before the newest record by no more than a week: it was ahead before, and was set right.
     Corrected,
-    /// It stands further before it, or very long after it.
+    /// The clock is further behind the record, or very far ahead of it.
     Doubtful,
     /// Nothing is odd.
     Usual,
@@ -81,7 +81,7 @@ impl Beginning {
 }
 
 impl SteadyClock {
-    /// A clock that says what the machine's clock says now.
+    /// Returns a clock that agrees with the machine's clock now.
     pub(crate) fn new() -> Self {
         let now = SystemClock.now().as_microsecond();
         Self {
@@ -134,7 +134,7 @@ pub(crate) struct Timekeeper {
     pub(crate) node: NodeId,
     /// Since when, by the time in force, moments are stored by this clock: since the first start after the machine's.
     since: Timestamp,
-    /// What of the clock is noted in the store.
+    /// The note of the clock in the store.
     noted: Option<NotedClock>,
 }
 
@@ -264,7 +264,7 @@ impl Timekeeper {
         }
     }
 
-    /// Notes the clock in the store, if what is noted is no longer like it.
+    /// Writes the note of the clock in the store, if it differs too much.
     async fn note(&mut self) -> Result<(), StoreError> {
         let Some(boot) = os::boot_id() else { return Ok(()) };
         let own = NotedClock { boot, offset: self.clock.offset.load(Ordering::Acquire), since: self.since };
@@ -288,7 +288,7 @@ impl Timekeeper {
     }
 }
 
-/// How long a store is waited for that does not take a step.
+/// How long to wait for a store that does not take a step of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
     Endless,

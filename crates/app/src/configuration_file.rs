@@ -37,7 +37,7 @@ pub(crate) struct Mistake {
     pub(crate) message: String,
     /// What to do.
     pub(crate) help: Option<String>,
-    /// Where.
+    /// The place in the file, in bytes.
     pub(crate) span: std::ops::Range<usize>,
     /// Whether the file is refused for it.
     pub(crate) fatal: bool,
@@ -68,9 +68,9 @@ impl Diagnostic for Mistake {
 /// A file that was read, with all that is wrong with it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// What could be read.
+    /// The configuration, as far as it could be read.
     pub(crate) configuration: Configuration,
-    /// What could not, and what is unwise.
+    /// The mistakes and the warnings.
     pub(crate) mistakes: Vec<Mistake>,
     source: NamedSource<String>,
 }
@@ -147,7 +147,7 @@ fn of_policy(configuration: &Configuration, fault: Fault) -> Mistake {
     Mistake { message: fault.message, help: fault.help, span, fatal: true, here: false, file }
 }
 
-/// A name that nothing has, as a mistake of the file in which it stands.
+/// Reports a name that nothing has as a mistake of the file that contains it.
 fn of_name(source: &NamedSource<String>, configuration: &Configuration, found: names::UnknownName) -> Mistake {
     let policy = found.file.as_ref().and_then(|name| configuration.policy_files.iter().find(|file| file.name == *name));
     let file = policy.map_or_else(|| source.clone(), |file| NamedSource::new(&file.name, file.text.clone()));
@@ -366,7 +366,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// What a start would need of this machine, by the code that starts.
+    /// Checks what a start needs of this machine, with the code that a start uses.
     fn check_here(&mut self, configuration: &Configuration, table: &DeTable<'_>) {
         let at = |key: &str| place(table, key).unwrap_or(0..0);
         let mut told = |key: &str, error: &CommandError| {
@@ -379,7 +379,7 @@ impl<'t> Reader<'t> {
         }
         match reach::read_ca(configuration) {
             Err(error) => told("outbound", &error),
-            // What is no network is told where it stands.
+            // An entry that is not a network is reported at its place.
             Ok(extra)
                 if configuration
                     .outbound
@@ -437,7 +437,7 @@ impl<'t> Reader<'t> {
         self.mistakes.push(Mistake { message, help, span, fatal, here: false, file: self.source.clone() });
     }
 
-    /// What is as it must be in the file, and not on this machine.
+    /// Reports what is right in the file and missing on this machine.
     fn push_here(&mut self, span: std::ops::Range<usize>, message: String, help: String) {
         let (help, file) = (Some(help), self.source.clone());
         self.mistakes.push(Mistake { message, help, span, fatal: true, here: true, file });
@@ -463,7 +463,7 @@ fn suggestion(message: &str, unknown: &str) -> Option<String> {
     (near.0 > 0.8).then(|| format!("did you mean `{}`?", near.1))
 }
 
-/// Where signed heads go: a place that there is, and one that would be called.
+/// Checks the place of the signed heads: that it exists, and that it would be called.
 fn check_heads(configuration: &Configuration, heads: &str) -> Result<(), String> {
     match SecondPlace::read(heads)? {
         SecondPlace::File(_) | SecondPlace::Syslog(_) => Ok(()),

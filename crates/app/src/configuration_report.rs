@@ -18,7 +18,7 @@ pub(crate) fn read(path: &Path) -> Result<Loaded, CommandError> {
     })
 }
 
-/// A configuration to judge by: nothing has to be there of what it needs to start.
+/// Reads a configuration for judging calls. What only a start needs may be missing.
 pub(crate) fn sound(path: &Path) -> Result<Configuration, CommandError> {
     let loaded = read(path)?;
     if loaded.is_sound() {

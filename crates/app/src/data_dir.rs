@@ -137,7 +137,7 @@ impl DataDir {
     /// The name under which this node chains its records.
     pub(crate) fn node(&self, clock: &dyn Clock) -> Result<NodeId, CommandError> {
         let path = self.path.join("node");
-        // Nothing is written where it is there already: the disk may be full.
+        // If it exists already, nothing is written, because the disk may be full.
         if !path.exists() {
             let fresh = NodeId::generate(clock.now(), &os::OsEntropy);
             os::private_file(&path, fresh.to_string().as_bytes()).map_err(|error| self.unusable("node", &error))?;
@@ -151,15 +151,15 @@ impl DataDir {
     /// The key that seals secrets at rest.
     fn seal_key(&self) -> Result<SealKey, CommandError> {
         let path = self.path.join(SEAL_KEY);
-        // A new key opens nothing of what an older one sealed. The database is looked for first, because the key is
-        // made before it.
+        // A new key cannot open what an older one sealed. So a database is looked for first: the key is always made
+        // before the database.
         if self.path.join(SQLITE).exists() && !path.exists() {
             return Err(CommandError::environment(
                 format!("`{}` is missing, and the database beside it was sealed with it", path.display()),
                 "restore it from a backup: without it sealed secrets are lost",
             ));
         }
-        // Nothing is written where it is there already: the disk may be full.
+        // If it exists already, nothing is written, because the disk may be full.
         if !path.exists() {
             os::private_file(&path, &random::<32>(&os::OsEntropy)).map_err(|error| self.unusable(SEAL_KEY, &error))?;
         }

@@ -1,4 +1,5 @@
-//! What is in force: the servers of the configuration file or of the store, and the people with their groups and what is lent to them.
+//! Reads what is in force: the servers of the configuration file or of the store, and the people with their groups and
+//! loans.
 
 use sekisho_protocol::env::Timestamp;
 use sekisho_store::{Store, StoreError};

@@ -1,4 +1,4 @@
-//! Which servers there are, and what is known of their tools: by the configuration in force, or by what `run` keeps.
+//! Lists servers and their known tools, from the configuration in force or from what `run` stores.
 
 use sekisho_acts::command::{Command, Outcome};
 use sekisho_acts::question::ServerRow;
@@ -46,7 +46,7 @@ pub(crate) async fn describe(
     }
 }
 
-/// That there is no such server, and which there are.
+/// Returns the error that there is no such server, with the names of those that exist.
 pub(crate) fn no_server(name: &ServerName, defined: &[Defined]) -> CommandError {
     let names: Vec<String> = defined.iter().map(|server| format!("`{}`", server.name)).collect();
     let there = if names.is_empty() { "there are none".to_owned() } else { format!("there are {}", names.join(", ")) };

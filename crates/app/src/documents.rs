@@ -16,13 +16,13 @@ pub(crate) enum DocumentError {
     /// It cannot be reached, or is too large.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// It is no text in UTF-8.
+    /// It is not a text in UTF-8.
     #[error("it is not a text")]
     NotText,
-    /// It lies elsewhere.
+    /// The server says that it is at another place.
     #[error("it leads to `{there}`")]
     Redirect {
-        /// As the server names the place; foreign text.
+        /// The place, as the server names it; foreign text.
         there: String,
     },
     /// The server has something else to say.
@@ -30,7 +30,7 @@ pub(crate) enum DocumentError {
     Status(StatusCode),
 }
 
-/// What a URL gives, up to so many bytes.
+/// Fetches the document at a URL, up to this many bytes.
 pub(crate) async fn fetch(http: &dyn HttpClient, to: Destination, bytes_max: usize) -> Result<Source, DocumentError> {
     let address = to.as_str().to_owned();
     let mut request = Request::new(Method::GET, to, bytes::Bytes::new())

@@ -65,7 +65,7 @@ impl SecondPlace {
         let Self::File(path) = self else { return Ok(Vec::new()) };
         let text = match end_of(path) {
             Ok(text) => text,
-            // Nothing was written there yet.
+            // Nothing has been written there yet.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(format!("`{}`: {error}", path.display())),
         };

@@ -33,9 +33,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const CALLS: &str = "/mcp/";
 /// Paths that monitors ask for. They are answered also when everything else is refused.
 const HEALTH: [&str; 2] = ["/healthz", "/readyz"];
-/// What is told where too much is held already.
+/// The text of the refusal when requests hold too much memory already.
 const NO_ROOM: &str = "too much is being sent or waits to be read; try again in a moment";
-/// What is told to whom sends a byte at a time.
+/// The text of the refusal for a client that sends too slowly.
 const SLOW: &str = "the body of the request did not arrive in time";
 
 /// What the entrance needs to know, and what lies behind it.
@@ -46,7 +46,7 @@ pub(crate) struct Entrance {
     pub(crate) entropy: Arc<dyn Entropy>,
     /// Values of `Host` under which we are reached.
     pub(crate) hosts: Vec<String>,
-    /// Who is believed about where a request comes from.
+    /// The proxies that are trusted to say where a request comes from.
     pub(crate) proxies: Proxies,
     /// Everything at `/mcp/{name}`.
     pub(crate) gateway: Arc<Gateway>,
@@ -116,7 +116,8 @@ impl Entrance {
                 let source = self.proxies.source(line.peer.ip(), request.headers());
                 let arrival = Arrival { request: id, source: Some(source), recognition: line.recognition.clone() };
                 let request = request.map(|body| Body::new(Inbound::new(body, guest.clone(), is_call)));
-                // Where it is from the start: it is large, and each combinator around it would move it once.
+                // It is pinned in place from the start, because it is large, and each combinator around it would move
+                // it once.
                 let mut answering = pin!(self.surface(request, arrival));
                 let answered = caught(answering.as_mut()).await;
                 let response = match (answered, guest.trouble()) {
@@ -232,7 +233,7 @@ mod tests {
 
     use super::{Panicked, caught, is_canonical, is_known_host, without_last_slash};
 
-    /// A panic of one request is its own: at once, or after it waited for something.
+    /// A panic of one request ends only that request, whether it panics at once or after it has waited.
     #[tokio::test]
     async fn a_panic_ends_its_request_and_nothing_else() {
         let panics = async |waits: bool| -> u8 {

@@ -38,7 +38,7 @@ use table::{Bounds, ConnectionSlot, DESCRIPTORS, Line, SWEEP, Table};
 pub(crate) const PORT: u16 = 8420;
 /// From the connection to the end of the request's head (ATK-91).
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// For the TLS handshake (ATK-91).
+/// How long the TLS handshake may take (ATK-91).
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// On a connection of the reserve: until its head is there, and until it is over.
 const RESERVE_HEAD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ const DROP_TIMEOUT: Duration = Duration::from_millis(500);
 /// Connections that are told at one time that there is no place, and how long that may take for each.
 const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// What they are told.
+/// The response to a connection that is refused.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 49\r\n\r\nall connections are taken; try again in a moment\n";
 
 /// Sockets that are open, all with one port.
@@ -71,7 +71,7 @@ pub(crate) struct Listeners {
     pub(crate) address: SocketAddr,
 }
 
-/// How often a port is drawn that is free at every address that we need.
+/// How often we try to find a port that is free at every address that we need.
 const PORTS_TRIED_MAX: usize = 32;
 
 /// Opens the sockets: `wanted`, or both loopback addresses with one port.
@@ -191,7 +191,7 @@ fn tls_config(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, CommandEr
     Ok(config)
 }
 
-/// What answers requests: in production the entrance.
+/// The service that answers requests. In production it is the entrance.
 pub(crate) trait Surface: Clone + Send + Sync + 'static {
     /// Answers one request on this connection.
     fn answer(&self, request: Request<Incoming>, line: &Arc<Line>) -> impl Future<Output = Response> + Send;
@@ -203,7 +203,7 @@ pub(crate) trait Surface: Clone + Send + Sync + 'static {
 /// What connections share.
 #[derive(Debug)]
 pub(crate) struct Sharing {
-    /// What their requests may hold.
+    /// The memory that their requests may hold.
     pub(crate) memory: Memory,
     /// Addresses of proxies: behind each stand many callers. This machine's own need not be named.
     pub(crate) proxies: Vec<IpNet>,
@@ -243,7 +243,7 @@ pub(crate) async fn serve<S: Surface>(
     door.connections.close();
     table.leave_all();
     if tokio::time::timeout(DRAIN_TIMEOUT, door.connections.wait()).await.is_err() {
-        // Who still waits for an answer is told why there is none.
+        // Clients that still wait for an answer are told why there is none.
         door.surface.stop();
         let _ = tokio::time::timeout(DROP_TIMEOUT, door.connections.wait()).await;
         table.cut_all();
@@ -296,7 +296,7 @@ impl<S: Surface> Door<S> {
             let telling = async {
                 stream.write_all(REFUSAL).await?;
                 stream.shutdown().await?;
-                // What the client has sent meanwhile would otherwise have its kernel throw the answer away.
+                // Unread bytes of the client would otherwise make its kernel discard the answer.
                 let mut unread = [0; 4096];
                 while stream.read(&mut unread).await? > 0 {}
                 std::io::Result::Ok(())

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     let parsed = Cli::described().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        // What was typed stands in it, and may have been copied from anywhere.
+        // The message quotes what was typed, which may have been copied from anywhere.
         Err(error) if error.use_stderr() => {
             tell!("{}", error.render().to_string().trim_end());
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
@@ -141,12 +141,12 @@ async fn dispatch(cli: Cli) -> Result<(), CommandError> {
 /// Says what went wrong, to a person or to a program.
 fn report(json: bool, error: CommandError) -> ExitCode {
     let code = error.code();
-    // What went wrong may be told in words of strangers.
+    // The message may quote foreign text.
     let error = error.for_terminal();
     if json {
         say::json_error(&serde_json::json!({ "error": error.to_string(), "help": error.hint() }).to_string());
     } else if let CommandError::No { message } = &error {
-        // Where the answer is the output, there is nothing to add.
+        // If the output is the answer, there is nothing to add.
         if !message.is_empty() {
             tell!("{message}");
         }

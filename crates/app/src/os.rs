@@ -1,4 +1,4 @@
-//! What is bound to the machine: real time, real chance, environment, files that only we may read.
+//! Everything that depends on the machine: time, random values, environment, files that only we may read.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,8 +34,8 @@ pub(crate) fn since_boot_micros() -> i64 {
     time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000)
 }
 
-/// What names this run of the machine: as long as it is the same, so is the beginning of [`since_boot_micros`]. `None`: the
-/// system does not say.
+/// Returns a name for this run of the machine. While it stays the same, [`since_boot_micros`] counts from the same
+/// moment. `None`: the system does not say.
 pub(crate) fn boot_id() -> Option<String> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 
-    /// What comes from the stock is given out once, whatever the lengths, and never left as it was.
+    /// Random bytes from the stock are given out once, for requests of any length, and are overwritten there.
     #[test]
     fn no_draw_is_given_twice() {
         let mut seen = HashSet::new();

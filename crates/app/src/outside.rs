@@ -99,7 +99,7 @@ impl ClientOptions {
         }))
     }
 
-    /// Who we are, and by what right we ask.
+    /// The client that we are, and how we authenticate.
     pub(crate) async fn who(&self, http: &dyn HttpClient) -> Result<(Identity, Grant), CommandError> {
         Ok((self.identity()?, self.grant(http).await?))
     }
@@ -183,7 +183,7 @@ impl ClientOptions {
     }
 }
 
-/// What this user's clients remember.
+/// Returns the store of what this user's clients remember.
 pub(crate) fn store(common: &Common, need: Need) -> Result<Arc<dyn TokenStore>, CommandError> {
     let data = DataDir::open(common.data_dir.as_deref())?;
     let folder = data.path().join("client");

@@ -9,11 +9,11 @@ use sekisho_protocol::openid::profile::Profile;
 
 use crate::config::LoginProvider;
 
-/// What holds the identifier with which a provider knows a person at sign-in.
+/// The SCIM attribute that has the identifier by which a provider knows a person at sign-in.
 const ATTRIBUTE: &str = "externalId";
 
-/// By which rule a user whom each provider provisions is the one who signs in there. A provider without a rule provisions users who
-/// are nobody at sign-in.
+/// Returns the rule, by provider, that finds the provisioned user for a sign-in. Users of a provider without a rule are
+/// found at no sign-in.
 pub(crate) fn rules(providers: &[LoginProvider]) -> IdentityRules {
     let rules = providers.iter().filter_map(|provider| match rule(provider) {
         Ok(rule) => Some((provider.name.clone(), rule)),

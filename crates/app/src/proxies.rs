@@ -52,7 +52,8 @@ impl Proxies {
         match (forwarded, older) {
             (None, None) => peer,
             (Some(one), None) | (None, Some(one)) => one,
-            // A proxy that writes one header and passes the other on says both: neither is known to be its own.
+            // If both headers are there, the proxy may have written one and passed the other on, and nobody knows which
+            // one is its own.
             (Some(one), Some(other)) => {
                 if one == other {
                     one

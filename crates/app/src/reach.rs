@@ -22,14 +22,14 @@ pub(crate) fn named(configuration: &Configuration, extra_ca: Option<Vec<u8>>) ->
     SafeHttp::new(named_settings(configuration, extra_ca)?).map_err(no_outbound)
 }
 
-/// What may be called of all that the operator names.
+/// Returns the settings for calling addresses that the operator names.
 fn named_settings(configuration: &Configuration, extra_ca: Option<Vec<u8>>) -> Result<HttpSettings, CommandError> {
     Ok(HttpSettings { allow_http_loopback: true, ..outbound_settings(configuration, extra_ca)? })
 }
 
 /// Whether a URL of the configuration would be called, by the rule of the client that calls it.
 pub(crate) fn check(configuration: &Configuration, url: &str) -> Result<(), String> {
-    // What is wrong with the settings themselves is told where they stand.
+    // Mistakes in these settings are reported at their own place.
     let Ok(settings) = named_settings(configuration, None) else { return Ok(()) };
     SafeHttp::check(url, &settings).map_err(|error| format!("`{url}` would not be called: {error}"))
 }

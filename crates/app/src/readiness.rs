@@ -14,14 +14,14 @@ use sekisho_store::Store;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// For how long an answer is given again, so that all questions together cost at most one small write a second.
+/// How long an answer is reused, so that all questions together cost at most one small write a second.
 const KEPT: Duration = Duration::from_secs(1);
 /// How often servers are asked that have not answered yet.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long the write may take. With [`KEPT`], an answer is true within two seconds.
 const PROBE_WAIT: Duration = Duration::from_millis(900);
 
-/// What was found last, and when it was asked for.
+/// The last result, and when it was asked for.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     store: Store,

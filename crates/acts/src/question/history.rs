@@ -181,7 +181,7 @@ pub async fn replay(store: &Store, rights: &Rights, classes: &Classes, since: Ti
             continue;
         }
         report.calls += 1;
-        // Who is shut out now may do nothing by any rule.
+        // A user who is disabled now may do nothing, whatever the rules say.
         if gone.contains(&decision.subject) {
             report.gone += 1;
             continue;

@@ -47,13 +47,13 @@ const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// The longest file of claims, in bytes.
 const CLAIMS_BYTES_MAX: u64 = 1 << 20;
 
-/// What came, and what it makes of a person.
+/// The claims that came, and what they make of a person.
 struct Found {
     claims: Map<String, Value>,
     identity: Result<Identity, String>,
     admitted: Result<(), String>,
     reading: Reading,
-    /// How far what came is believed.
+    /// How the claims were verified.
     believed: &'static str,
     asked_user_info: bool,
     asked_for_groups: bool,

@@ -59,7 +59,7 @@ impl Reader<'_> {
             if let Err(message) = reach::check(configuration, &provider.issuer) {
                 self.note(at(number, "issuer"), message, Some("see `outbound.allow_private`".to_owned()));
             }
-            // What the file itself has wrong was told above.
+            // Mistakes of the file itself were reported above.
             if let Err(unusable) = provider.registration(base_url)
                 && matches!(unusable.key, "client_key" | "client_secret")
                 && (provider.client_key.is_some() || provider.client_secret.is_some())

@@ -10,17 +10,17 @@ use sekisho_protocol::ids::UserId;
 use crate::builtin;
 use crate::config::Configuration;
 
-/// How many names are told at once: each is shown with its file.
+/// The most names that are reported at once: each is shown with its file.
 const UNKNOWN_MAX: usize = 200;
 
-/// What a store knows beside the configuration, where there is one.
+/// The names that a store knows beside the configuration, if there is a store.
 #[derive(Debug, Default)]
 pub(crate) struct StoreNames {
     /// The names of all users.
     pub(crate) users: BTreeSet<String>,
     /// The tools that each server has, of those that were asked.
     pub(crate) tools: BTreeMap<String, BTreeSet<String>>,
-    /// What the tools of each server promise, by name, as it was accepted.
+    /// The accepted definitions of the tools of each server, by name.
     pub(crate) definitions: BTreeMap<String, BTreeMap<String, String>>,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn unknown(configuration: &Configuration, store: Option<&StoreNames>)
     found
 }
 
-/// What there is.
+/// The names that exist.
 struct KnownNames<'a> {
     groups: BTreeSet<&'a str>,
     /// Identity providers, whose names stand before those of their groups.
@@ -83,11 +83,11 @@ struct Tools<'a> {
 
 /// Whether something has a name.
 enum Stands {
-    /// Nothing has it. What may have been meant, if that is clear.
+    /// Nothing has the name. The name that was probably meant, if that is clear.
     Absent(Option<String>),
-    /// Something has it.
+    /// Something has the name.
     There,
-    /// It cannot be told from here.
+    /// It is not known here whether something has the name.
     Untold,
 }
 
@@ -129,13 +129,13 @@ impl<'a> KnownNames<'a> {
         }
     }
 
-    /// A tool of a server that is there.
+    /// A tool of a server that exists.
     fn tool(&self, server: &str, tool: &str) -> Stands {
         let Some(tools) = self.tools.get(server) else { return Stands::Untold };
         stands(&tools.names, tools.all, tool)
     }
 
-    /// A tool of whichever server.
+    /// A tool of any server.
     fn any_tool(&self, name: &str) -> Stands {
         let mut all: BTreeSet<&str> = self.tools.values().flat_map(|tools| tools.names.iter().copied()).collect();
         // The same attribute is the name of a server and of a prompt.
@@ -299,7 +299,7 @@ fn in_bounds(store: &StoreNames, configuration: &Configuration) -> Vec<UnknownNa
     let bounds = templates.flat_map(|(server, name, of)| of.bounds.iter().map(move |bound| (server, name, bound)));
     let unfit = |(server, template, (tool, schema)): (&String, &String, (&String, &serde_json::Value))| {
         let definition = store.definition(server, tool)?;
-        // What is wrong with them alone is told by itself.
+        // Bounds that are wrong by themselves are reported elsewhere.
         bounds::check_schema(tool, schema, None).ok()?;
         let error = bounds::check_schema(tool, schema, Some(definition)).err()?;
         let message = format!("`servers.{server}.templates.{template}`: {error}");

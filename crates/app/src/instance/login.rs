@@ -1,4 +1,4 @@
-//! How people sign in, as the configuration has it.
+//! Makes the settings of the sign-in from the configuration.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(crate) fn login_parts(
     Ok(LoginParts { passwords: login.passwords, providers, http: Some(Arc::new(http)) })
 }
 
-/// One provider, as a client of which this checkpoint is registered there.
+/// One provider, with the client that is registered there for this checkpoint.
 pub(crate) fn provider_parts(provider: &LoginProvider, base_url: &str) -> Result<ProviderParts, CommandError> {
     let wrong = |message: String, help: String| {
         CommandError::usage(format!("the login provider `{}`: {message}", provider.name), help)

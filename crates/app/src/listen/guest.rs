@@ -27,7 +27,7 @@ const UNCOUNTED: usize = 4;
 const HEADER_BYTES: usize = 32;
 /// How long a body of a caller without a token may take, beside the time that its length allows (ATK-191).
 const BODY_GRACE: Duration = Duration::from_secs(10);
-/// It comes with at least so many bytes a second: 128 kbit/s.
+/// The slowest rate at which a body may arrive, in bytes a second: 128 kbit/s.
 const BODY_BYTES_PER_SECOND: usize = 16 << 10;
 
 /// Why a request is not read on.
@@ -49,7 +49,7 @@ pub(crate) struct Guest {
     /// A [`Trouble`], or 0.
     trouble: AtomicU8,
     has_arrived: AtomicBool,
-    /// What was not read of its body.
+    /// The part of its body that was not read.
     unread: Mutex<Option<Incoming>>,
 }
 
@@ -127,7 +127,7 @@ impl Guest {
         charge.try_reach(bytes)
     }
 
-    /// What it holds is no stranger's any more, if it is known by now who it is.
+    /// Moves what it holds to the share of its caller, if the caller is known by now.
     fn settle(&self) {
         if self.is_known() {
             let mut charge = self.charge();
@@ -158,7 +158,7 @@ pub(crate) enum BodyError {
 
 /// The most that is read of a body after its request was refused: twice the longest body of a call.
 const UNREAD_BYTES_MAX: usize = 8 << 20;
-/// For so long, and while no silence is longer than this.
+/// How long the rest is read, and the longest pause in it.
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(3);
 const UNREAD_SILENCE: Duration = Duration::from_millis(250);
 
@@ -202,7 +202,7 @@ impl Inbound {
         Self { body: Some(body), guest, received: 0, began: Instant::now(), pace: None, is_call }
     }
 
-    /// When more has to have come.
+    /// By when more has to arrive.
     fn due(&self) -> Instant {
         let seconds = u64::try_from(self.received / BODY_BYTES_PER_SECOND).unwrap_or(u64::MAX);
         self.began + BODY_GRACE.saturating_add(Duration::from_secs(seconds))
@@ -279,7 +279,7 @@ struct Outbound {
     charge: Option<Charge>,
 }
 
-/// Bytes on their way, and what is to be given back when they are gone.
+/// Bytes that are being sent, with the memory charge that is given back when they are gone.
 struct Underway {
     bytes: Bytes,
     _ticket: Option<Ticket>,

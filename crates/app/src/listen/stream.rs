@@ -24,7 +24,7 @@ impl<S> Paced<S> {
         Self { inner, stalled: None, taken: 0 }
     }
 
-    /// So many bytes were taken. Enough of them begin a new period.
+    /// Notes that this many bytes were taken. Enough of them begin a new period.
     fn took(&mut self, bytes: usize) {
         if self.stalled.is_some() {
             self.taken = self.taken.saturating_add(bytes);

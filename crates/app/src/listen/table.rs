@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Connections that are served at one time.
 const CONNECTIONS_MAX: usize = 4096;
-/// Of these one address may have an eighth, unless many callers stand behind it: all of this machine, or of a proxy.
+/// One address may have an eighth of the places, unless it stands for many callers, as this machine and a proxy do.
 const ADDRESS_PART: usize = 8;
 /// Connections beyond, which are asked once. A monitor needs one, a person who looks for the reason a few.
 const RESERVE: usize = 64;
@@ -26,19 +26,19 @@ const RESERVE: usize = 64;
 const ENDING_MAX: usize = 256;
 /// Descriptors that are not for connections: the store, the records, logs, programs, what is fetched.
 const DESCRIPTORS_KEPT: u64 = 256;
-/// A connection may need as many: its own, and one to an upstream.
+/// How many descriptors a connection may need: its own, and one to an upstream.
 const DESCRIPTORS_EACH: u64 = 2;
-/// What a full table needs.
+/// The descriptors that a full table needs.
 pub(crate) const DESCRIPTORS: u64 = DESCRIPTORS_KEPT + DESCRIPTORS_EACH * CONNECTIONS_MAX as u64;
-/// How many connections of known callers are looked at for one that gives way.
+/// How many connections of known callers are examined to find one that can be closed for a new one.
 const LOOKED_AT_MAX: usize = 64;
 /// How long a connection that multiplexes may be open without a request. (One of HTTP/1.1 has the time for a head.)
 const IDLE: Duration = Duration::from_secs(120);
-/// How often that, and unread answers, are looked at.
+/// How often idle connections and unread answers are checked.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 /// From an answer's being written to its being read, beside the time that its length takes (ATK-190).
 pub(crate) const READ_GRACE: Duration = Duration::from_secs(15);
-/// A client takes at least so many bytes a second while something waits for it: 128 kbit/s.
+/// The slowest rate at which a client may read what waits for it, in bytes a second: 128 kbit/s.
 pub(crate) const READ_BYTES_PER_SECOND: usize = 16 << 10;
 
 /// How many connections there may be.
@@ -58,7 +58,7 @@ impl Bounds {
     }
 }
 
-/// One connection, as everybody who works for it sees it.
+/// One connection, shared by all tasks that work for it.
 #[derive(Debug)]
 pub(crate) struct Line {
     number: u64,
@@ -78,7 +78,7 @@ pub(crate) struct Line {
     multiplexes: AtomicBool,
     /// Requests that have begun and are not over.
     open: AtomicUsize,
-    /// Of these, those that have arrived whole.
+    /// How many of these have arrived whole.
     answering: AtomicUsize,
     /// When the last request was over.
     quiet_since: Mutex<Instant>,
@@ -87,7 +87,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// What its requests may hold.
+    /// The memory that its requests may hold.
     pub(crate) fn pool(&self) -> &Pool {
         if self.recognition.is_recognized() { &self.pools.known } else { &self.pools.stranger }
     }
@@ -202,7 +202,7 @@ struct State {
     known: BTreeMap<u64, Arc<Line>>,
     reserve: BTreeMap<u64, Arc<Line>>,
     addresses: HashMap<IpAddr, Address>,
-    /// Where looking for one that gives way goes on.
+    /// Where the next search for a connection that can be closed goes on.
     hand: u64,
     unread: BTreeMap<(Instant, u64), Weak<Line>>,
 }
@@ -385,7 +385,8 @@ impl State {
     }
 }
 
-/// An address as it counts: IPv4 also where it came over IPv6, and a /64 of IPv6, which one caller can have.
+/// Returns an address in the form in which it is counted: IPv4 also if it came over IPv6, and the /64 of an IPv6
+/// address, because one caller can have a whole /64.
 fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_loopback() => {

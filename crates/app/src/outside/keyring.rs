@@ -37,7 +37,7 @@ pub(crate) enum Need {
     Write,
 }
 
-/// What the file `key` of a folder holds.
+/// The content of the file `key` of a folder.
 enum Named {
     /// The key itself.
     Key([u8; 32]),
@@ -159,7 +159,7 @@ impl KeyFolder<'_> {
     }
 }
 
-/// A name for a key from which the key cannot be found.
+/// Returns a name for a key. The key cannot be found from the name.
 fn mark(key: &[u8; 32]) -> String {
     Digest::of_list(&[b"mark of a store key", key]).to_string().chars().take(MARK_DIGITS).collect()
 }
@@ -224,7 +224,7 @@ impl Keyring {
     }
 }
 
-/// What the program prints, if it says yes.
+/// Returns what the program prints, if it succeeds.
 fn ask(program: &str, words: &[&str], input: &[u8]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -60,7 +60,7 @@ impl Browser for Terminal {
     }
 }
 
-/// A visit from here.
+/// Opens the page from this machine.
 struct At {
     terminal: Terminal,
     listener: CallbackListener,
@@ -137,7 +137,7 @@ async fn pasted(request: &AuthorizationRequest) -> Result<AuthorizationAnswer, C
             }
         }
     }
-    // Nothing more comes from there; the listener still waits.
+    // The terminal has ended; the listener still waits.
     std::future::pending().await
 }
 

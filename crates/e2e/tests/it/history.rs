@@ -292,8 +292,8 @@ impl Hook {
         (id, serde_json::from_str(&body).unwrap())
     }
 
-    /// Holds that no further message comes: the checkpoint looks every two seconds.
-    async fn is_silent(mut self) {
+    /// Ends the receiver, and asserts that no further message comes. The checkpoint looks every two seconds.
+    async fn end(mut self) {
         let again = tokio::time::timeout(Duration::from_secs(3), self.heard.recv()).await;
         self.serving.abort();
         assert!(again.is_err(), "announced twice: {again:?}");
@@ -318,7 +318,7 @@ async fn a_request_for_access_is_announced() {
     );
     assert_eq!(data["request"], id.as_str());
     assert_eq!(data["url"], format!("{}/access/{id}", checkpoint.base_url()));
-    hook.is_silent().await;
+    hook.end().await;
 }
 
 /// ATK-76: tools that are held back are announced by the same webhook, those of one server together and each form of them
@@ -357,5 +357,5 @@ async fn tools_that_are_held_back_are_announced() {
     assert_eq!(checkpoint.command(&["server", "tools", "accept", "up", &accepted]).await.code(), Some(0));
     assert!(!told.to_string().contains("mails it"), "the definition is not in the message: {told}");
     list().await;
-    hook.is_silent().await;
+    hook.end().await;
 }

@@ -16,7 +16,7 @@ use sekisho_issuer::{Issuer, IssuerParts, IssuerSettings, ListingRequest};
 use sekisho_policy::rights::{PolicyFile, Rights, RightsParts, RightsServer, RightsUser};
 use sekisho_protocol::audit::{ActKind, Event};
 use sekisho_protocol::catalogue::{ToolClass, ToolSeen};
-use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy};
+use sekisho_protocol::env::{Clock as _, ManualClock, SeededEntropy, Timestamp};
 use sekisho_protocol::ids::{KeyId, NodeId, ServerName, UserId};
 use sekisho_protocol::pkce::{CodeChallenge, generate_verifier};
 use sekisho_protocol::registration::Client;
@@ -133,6 +133,29 @@ pub(crate) fn card(name: &str) -> ServerCard {
     }
 }
 
+/// Stores an owner and a user with [`PASSWORD`].
+async fn keep_users(store: &Store, owner: UserId, reader: UserId, now: Timestamp) {
+    let hash = async || {
+        let password = Password::from_outside(PASSWORD);
+        sekisho_issuer::login::password::hash_password(password, &SeededEntropy::default()).await.unwrap()
+    };
+    let hash = HASH.get_or_init(hash).await;
+    let mut tx = store.begin().await.unwrap();
+    for (id, name, role) in [(owner, "owner", Role::Owner), (reader, "reader", Role::User)] {
+        let user = User {
+            id,
+            name: name.to_owned(),
+            password: Some(hash.clone()),
+            role,
+            disabled: false,
+            created_at: now,
+            epoch: 0,
+        };
+        tx.users().insert(&user).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
 impl Site {
     pub(crate) async fn new() -> Self {
         Self::with(|settings| settings).await
@@ -161,27 +184,8 @@ impl Site {
         let mut store_settings = StoreSettings::new(url, SealKey::generate(&*entropy));
         store_settings.acquire_timeout = Duration::from_secs(30);
         let store = Store::open(store_settings).await.unwrap();
-        let hash = async || {
-            let password = Password::from_outside(PASSWORD);
-            sekisho_issuer::login::password::hash_password(password, &SeededEntropy::default()).await.unwrap()
-        };
-        let hash = HASH.get_or_init(hash).await;
         let [owner, reader] = [UserId::generate(now, &*entropy), UserId::generate(now, &*entropy)];
-        let mut tx = store.begin().await.unwrap();
-        for (id, name) in [(owner, "owner"), (reader, "reader")] {
-            let is_owner = name == "owner";
-            let user = User {
-                id,
-                name: name.to_owned(),
-                password: Some(hash.clone()),
-                role: if is_owner { Role::Owner } else { Role::User },
-                disabled: false,
-                created_at: now,
-                epoch: 0,
-            };
-            tx.users().insert(&user).await.unwrap();
-        }
-        tx.commit().await.unwrap();
+        keep_users(&store, owner, reader, now).await;
         let notes = RightsServer { users: BTreeMap::from([(reader, ToolClass::Read)]), ..RightsServer::default() };
         let reach =
             BTreeMap::from([("notes".parse().unwrap(), notes), ("files".parse().unwrap(), RightsServer::default())]);

@@ -259,8 +259,8 @@ fn index(file: &PolicyFile, policy: Policy, odd: &mut Vec<Fault>) -> Result<Inde
     })
 }
 
-/// Returns what is unwise in policy files although it is in force: texts that a URI is compared with and that no URI
-/// can be. For a file with mistakes there are none.
+/// Returns warnings about policies that are in force: they compare a URI with a text that no URI can be. A file with
+/// mistakes has no warnings.
 pub fn warnings(files: &[PolicyFile]) -> Vec<Fault> {
     let in_file = |file: &PolicyFile| {
         let policies = read(file).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What authority an entry carries today.
+//! Finds what authority an entry of a client's file has today.
 
 use std::collections::{BTreeMap, HashSet};
 

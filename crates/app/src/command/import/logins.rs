@@ -28,7 +28,7 @@ enum LoginProbe {
     Login,
     /// With any other status.
     Other,
-    /// Not at all, for this reason.
+    /// It does not answer, for this reason.
     Silent(String),
 }
 

@@ -449,7 +449,7 @@ impl Router {
     }
 
     /// Forgets the child's requests that went to a stream that is gone, because they cannot be answered. The child is
-    /// not told: for the child, its request belongs to one that is over.
+    /// not told, because the request to which they belong is over for it.
     fn forget_asked(&mut self, gone: impl Fn(&PendingQuestion) -> bool) {
         self.asked.retain(|_, asked| !gone(asked));
     }
