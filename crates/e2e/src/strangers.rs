@@ -56,7 +56,8 @@ const NO_STORE: &str = "reads no store";
 const TOKEN_FIRST: &str =
     "asks for a token before the body; beyond a few, rejections are counted and not recorded one by one";
 
-const ONE_READ: &str = "reads the token's row before the body; beyond a few, rejections are counted and not recorded one by one";
+const ONE_READ: &str =
+    "reads the token's row before the body; beyond a few, rejections are counted and not recorded one by one";
 
 const fn scim(method: &'static str, path: &'static str, target: &'static str) -> Endpoint {
     let has_body = !matches!(method.as_bytes(), b"GET" | b"DELETE" | b"ANY");

@@ -289,11 +289,7 @@ const ENTERPRISE_ATTRIBUTES: &[Attribute] = &[
     text("organization"),
     text("division"),
     text("department"),
-    complex(
-        "manager",
-        false,
-        &[exact("value"), reference("$ref", &["User"]), read_only(text("displayName"))],
-    ),
+    complex("manager", false, &[exact("value"), reference("$ref", &["User"]), read_only(text("displayName"))]),
 ];
 
 /// Returns the documents at `/Schemas` (RFC 7643 §7).

@@ -50,7 +50,11 @@ impl Conversation {
 
     async fn line(&mut self) -> Value {
         let at = self.read;
-        let found = self.process.stdout().find(|text| text.split_inclusive('\n').nth(at).filter(|line| line.ends_with('\n')).and_then(last_line)).await;
+        let found = self
+            .process
+            .stdout()
+            .find(|text| text.split_inclusive('\n').nth(at).filter(|line| line.ends_with('\n')).and_then(last_line))
+            .await;
         self.read += 1;
         let answer = found.unwrap_or_default();
         assert_eq!(answer["ok"], true, "{answer:#}\n{}", self.process.stderr().now());

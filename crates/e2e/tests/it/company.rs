@@ -44,8 +44,7 @@ fn setup(issuer: &str, more: &str) -> Setup {
 
 /// Opens a browser for somebody of the company who has this password at the provider.
 async fn browser_of(checkpoint: &Checkpoint, user: &str, password: &str) -> Conversation {
-    let arguments =
-        ["--site", checkpoint.base_url(), "--provider", "corp", "--user", user, "--password", password];
+    let arguments = ["--site", checkpoint.base_url(), "--provider", "corp", "--user", user, "--password", password];
     Conversation::start("company", &arguments).await
 }
 

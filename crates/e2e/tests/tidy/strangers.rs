@@ -33,9 +33,14 @@ fn routes(text: &str, before: &str) -> BTreeSet<String> {
         };
         let end = call.find(";\n").unwrap_or(call.len());
         let rest = call.split_at(end).0;
-        for (word, method) in
-            [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("patch(", "PATCH"), ("delete(", "DELETE"), ("any(", "ANY")]
-        {
+        for (word, method) in [
+            ("get(", "GET"),
+            ("post(", "POST"),
+            ("put(", "PUT"),
+            ("patch(", "PATCH"),
+            ("delete(", "DELETE"),
+            ("any(", "ANY"),
+        ] {
             let is_there = rest.match_indices(word).any(|(at, _)| {
                 at == 0 || !rest.as_bytes()[at - 1].is_ascii_alphanumeric() && rest.as_bytes()[at - 1] != b'_'
             });

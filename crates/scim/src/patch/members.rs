@@ -60,10 +60,9 @@ pub(super) fn apply<'a>(
         match edit {
             Edit::Add(value) => list(typed(attribute, value)?).into_iter().for_each(|member| members.add(member)),
             Edit::Remove(value) => list(typed(attribute, value)?).iter().for_each(|member| members.remove(member)),
-            Edit::RemoveOne(value) => members.remove(&Value::Object(Map::from_iter([(
-                "value".to_owned(),
-                Value::from(*value),
-            )]))),
+            Edit::RemoveOne(value) => {
+                members.remove(&Value::Object(Map::from_iter([("value".to_owned(), Value::from(*value))])))
+            }
         }
         if members.places.len() > MEMBERS_MAX {
             return Err(ScimError::TooMany("an attribute has too many values"));

@@ -292,10 +292,7 @@ fn members_are_changed_one_after_another() {
     assert_eq!(patched(Kind::Group, &group(), operations), Ok(expected));
     let none = json!([{ "op": "remove", "path": "members", "value": [{ "value": "u1" }, { "value": "u2" }] }]);
     assert_eq!(patched(Kind::Group, &group(), none), Ok(json!({ "displayName": "engineers" })));
-    assert_eq!(
-        word(Kind::Group, &group(), json!([{ "op": "add", "path": "members", "value": [7] }])),
-        "invalidValue"
-    );
+    assert_eq!(word(Kind::Group, &group(), json!([{ "op": "add", "path": "members", "value": [7] }])), "invalidValue");
 }
 
 /// ATK-375: operations that look at all members are counted, and too many of them are refused.

@@ -53,7 +53,8 @@ impl Company {
         let company = Self { field, provider, client, scim, ada };
         // What somebody new may do is in force a moment later.
         let first = company.assertion("to begin with");
-        within(LONG, "the rights of somebody new", async || (company.show(&first).await.status == 200).then_some(())).await;
+        within(LONG, "the rights of somebody new", async || (company.show(&first).await.status == 200).then_some(()))
+            .await;
         company
     }
 

@@ -77,7 +77,10 @@ async fn who_is_provisioned_and_signs_in_is_one_user() {
     let made = company.scim.send(Method::POST, "/Users", &person("ada-1", "ada@example.com")).await;
     assert_eq!(made.status, 201, "{:?}", made.body);
     assert_eq!(company.sign_in(&claims("ada-1", "ada")).await.status, 200);
-    assert_eq!(company.people().await, [("corp:ada@example.com".to_owned(), body(&made)["id"].as_str().unwrap().to_owned())]);
+    assert_eq!(
+        company.people().await,
+        [("corp:ada@example.com".to_owned(), body(&made)["id"].as_str().unwrap().to_owned())]
+    );
 
     assert_eq!(company.sign_in(&claims("grace-1", "grace")).await.status, 200);
     let made = company.scim.send(Method::POST, "/Users", &person("grace-1", "grace@example.com")).await;
@@ -112,7 +115,8 @@ async fn who_signs_in_while_being_provisioned_is_one_user() {
     const TIMES: usize = 8;
     let company = Company::start().await;
     let sent = person("ada-1", "ada@example.com");
-    let provisioned = futures_util::future::join_all((0..TIMES).map(|_| company.scim.send(Method::POST, "/Users", &sent)));
+    let provisioned =
+        futures_util::future::join_all((0..TIMES).map(|_| company.scim.send(Method::POST, "/Users", &sent)));
     let claims = claims("ada-1", "ada");
     let signed_in = futures_util::future::join_all((0..TIMES).map(|_| company.sign_in(&claims)));
     let (provisioned, signed_in) = tokio::join!(provisioned, signed_in);

@@ -180,7 +180,8 @@ async fn a_name_of_a_provider_is_a_name_everywhere() {
     owner.say_yes(&format!("{}/login", field.base_url())).await;
     let page = owner.visit(&owner.behind_door(&format!("{}/records", field.base_url()))).await.page();
     assert!(page.text().contains("owned()") && !page.text().contains("<script>owned"), "{}", page.text());
-    for words in [&["user", "list"][..], &["audit", "tail", "--once", "-n", "500"], &["audit", "export", "--format", "csv"]]
+    for words in
+        [&["user", "list"][..], &["audit", "tail", "--once", "-n", "500"], &["audit", "export", "--format", "csv"]]
     {
         let said = field.checkpoint.command(words).await;
         let bad = said.stdout.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));

@@ -98,7 +98,8 @@ async fn our_client_comes_in_by_an_assertion_of_the_npm_provider() {
     let elsewhere = Caller::new().request(http::Method::PUT, &format!("{}/admin/elsewhere/{client}", provider.url));
     assert_eq!(elsewhere.send().await.status, 204);
     let said = checkpoint.ask(&["scim", "token", "add", "npm", "--provider", "corp"]).await;
-    let user = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ada", "externalId": "ada" });
+    let user =
+        json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ada", "externalId": "ada" });
     let users = format!("{}/scim/v2/Users", checkpoint.base_url());
     let call = Caller::new().post(&users).bearer(said[0]["token"].as_str().unwrap()).json(&user);
     assert_eq!(call.send().await.status, 201);
@@ -109,9 +110,17 @@ async fn our_client_comes_in_by_an_assertion_of_the_npm_provider() {
             .variable("ID_TOKEN", id_token(&provider.url, name).await)
             // A browser that opens nothing, and says so.
             .variable("BROWSER", "/bin/false");
-        let words = ["connect", &checkpoint.server_named("notes"), "--client-id", client, "--client-secret-env", "AGENT_SECRET"]
-            .map(str::to_owned);
-        let more = ["--idp", &provider.url, "--idp-client-id", AT_PROVIDER, "--id-token-env", "ID_TOKEN"].map(str::to_owned);
+        let words = [
+            "connect",
+            &checkpoint.server_named("notes"),
+            "--client-id",
+            client,
+            "--client-secret-env",
+            "AGENT_SECRET",
+        ]
+        .map(str::to_owned);
+        let more =
+            ["--idp", &provider.url, "--idp-client-id", AT_PROVIDER, "--id-token-env", "ID_TOKEN"].map(str::to_owned);
         let mut process = outside.start(&[&words[..], &more].concat());
         let last = conversation(&mut process).await;
         let told = format!("{name}: {last:#}\n{}\n{}", process.stderr().now(), provider.stderr());

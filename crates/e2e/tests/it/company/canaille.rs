@@ -9,7 +9,8 @@ use sekisho_e2e::harness::{Agent, Caller, Checkpoint, Process, wait};
 use serde_json::{Value, json};
 
 use super::{
-    CLIENT, GRANTED, PASSWORD, SECRET, browser_of, comes_to_read, let_in, people, reads, redeem, setup, sign_in, sign_out, text,
+    CLIENT, GRANTED, PASSWORD, SECRET, browser_of, comes_to_read, let_in, people, reads, redeem, setup, sign_in,
+    sign_out, text,
 };
 
 /// The provider, with its own folder. It stops when it is dropped.
@@ -102,8 +103,7 @@ impl Canaille {
         let grants = ["--grant-types", "authorization_code", "--response-types", "code"];
         let scopes = ["--scope", "openid", "--scope", "profile", "--scope", "email", "--scope", "groups"];
         // Without the second it signs with the strongest algorithm of its key, and not with that of OpenID Connect, RS256.
-        let method =
-            ["--token-endpoint-auth-method", "client_secret_basic", "--id-token-signed-response-alg", "RS256"];
+        let method = ["--token-endpoint-auth-method", "client_secret_basic", "--id-token-signed-response-alg", "RS256"];
         self.command(&[&words[..], &more, &grants, &scopes, &method].concat()).await;
         // A client that is made on the command line gets ID tokens for nobody until it is its own audience.
         self.command(&["set", "client", CLIENT, "--audience", CLIENT]).await;

@@ -13,7 +13,9 @@ use base64::engine::general_purpose::STANDARD;
 use sekisho_e2e::harness::{Agent, Caller, Process, node, wait};
 use serde_json::{Value, json};
 
-use super::{CLIENT, GRANTED, SECRET, browser_of, comes_to_read, let_in, people, reads, redeem, setup, sign_in, sign_out, text};
+use super::{
+    CLIENT, GRANTED, SECRET, browser_of, comes_to_read, let_in, people, reads, redeem, setup, sign_in, sign_out, text,
+};
 
 /// The user under which the portal runs where the test is root.
 const OWN_USER: &str = "www-data";
@@ -61,7 +63,8 @@ impl Lemonldap {
     /// Writes the configuration of this number: who is an engineer, and what the checkpoint is.
     fn configure(&self, number: u32, engineers: &str, base_url: &str) {
         let folder = self.folder.path().display();
-        let storage = json!({ "Directory": format!("{folder}/sessions"), "LockDirectory": format!("{folder}/sessions") });
+        let storage =
+            json!({ "Directory": format!("{folder}/sessions"), "LockDirectory": format!("{folder}/sessions") });
         let [private, public] = &self.keys;
         let mut configuration = json!({
             "cfgNum": number, "cfgAuthor": "test", "cfgDate": "1", "cfgVersion": "2.16.1",

@@ -45,7 +45,9 @@ impl Site {
     /// Runs `scim2` with these words, and this document on its standard input.
     async fn scim2(&self, words: &[&str], input: &Value) -> Said {
         let mut command = company_program("scim2");
-        command.env("SCIM_CLI_URL", self.base()).env("SCIM_CLI_HEADERS", format!("Authorization: Bearer {}", self.token));
+        command
+            .env("SCIM_CLI_URL", self.base())
+            .env("SCIM_CLI_HEADERS", format!("Authorization: Bearer {}", self.token));
         let mut process = Process::start(command.args(words).env("NO_COLOR", "1"));
         if !input.is_null() {
             process.write(&input.to_string());
@@ -53,7 +55,11 @@ impl Site {
         process.close_stdin();
         let ok = process.ended().await.success();
         let (shown, text) = (process.stdout().now(), process.stderr().now());
-        Said { ok, shown: serde_json::from_str(&shown).unwrap_or_default(), text: format!("{words:?}:\n{shown}\n{text}") }
+        Said {
+            ok,
+            shown: serde_json::from_str(&shown).unwrap_or_default(),
+            text: format!("{words:?}:\n{shown}\n{text}"),
+        }
     }
 
     /// The same for a command that has to succeed.
@@ -78,13 +84,26 @@ async fn scim2_cli_provisions() {
     let site = Site::start().await;
     let ada = site
         .done(
-            &["create", "user", "--user-name", "ada@example.com", "--external-id", "ada-1", "--name", r#"{"givenName": "Ada"}"#,
-                "--emails", r#"[{"value": "ada@example.com", "type": "work", "primary": true}]"#],
+            &[
+                "create",
+                "user",
+                "--user-name",
+                "ada@example.com",
+                "--external-id",
+                "ada-1",
+                "--name",
+                r#"{"givenName": "Ada"}"#,
+                "--emails",
+                r#"[{"value": "ada@example.com", "type": "work", "primary": true}]"#,
+            ],
             &Value::Null,
         )
         .await;
     let id = ada["id"].as_str().unwrap();
-    assert_eq!((&ada["userName"], &ada["active"], &ada["name"]["givenName"]), (&json!("ada@example.com"), &json!(true), &json!("Ada")));
+    assert_eq!(
+        (&ada["userName"], &ada["active"], &ada["name"]["givenName"]),
+        (&json!("ada@example.com"), &json!(true), &json!("Ada"))
+    );
     let grace = json!({ "schemas": [USER, ENTERPRISE], "userName": "grace@example.com", "externalId": "grace-1",
         ENTERPRISE: { "department": "Compilers" } });
     let grace = site.done(&["create"], &grace).await;
@@ -97,29 +116,44 @@ async fn scim2_cli_provisions() {
     assert_eq!((&all["totalResults"], all["Resources"].as_array().map(Vec::len)), (&json!(2), Some(2)));
     let found = site.done(&["query", "user", "--filter", "userName eq \"GRACE@example.com\""], &Value::Null).await;
     assert_eq!((&found["totalResults"], &found["Resources"][0]["id"]), (&json!(1), &grace["id"]));
-    let search = site.done(&["search", "user", "--filter", "userName sw \"ada\"", "--attribute", "userName"], &Value::Null).await;
+    let search = site
+        .done(&["search", "user", "--filter", "userName sw \"ada\"", "--attribute", "userName"], &Value::Null)
+        .await;
     assert_eq!((&search["totalResults"], &search["Resources"][0]["id"]), (&json!(1), &ada["id"]));
     let none = site.done(&["query", "user", "--filter", "name.givenName sw \"x\"", "--count", "1"], &Value::Null).await;
     assert_eq!(none["totalResults"], 0);
     let names = site.done(&["query", "user", id, "--attribute", "userName"], &Value::Null).await;
     assert!(names.get("emails").is_none(), "{names:#}");
 
-    let changed = site.done(&["modify", "user", id, "replace", "displayName", "Ada Lovelace", "replace", "active", "false"], &Value::Null).await;
+    let changed = site
+        .done(
+            &["modify", "user", id, "replace", "displayName", "Ada Lovelace", "replace", "active", "false"],
+            &Value::Null,
+        )
+        .await;
     assert_eq!((&changed["displayName"], &changed["active"]), (&json!("Ada Lovelace"), &json!(false)), "{changed:#}");
     let users = site.checkpoint.ask(&["user", "list"]).await[0]["users"].clone();
     assert!(users.as_array().unwrap().iter().any(|user| user["id"] == id && user["disabled"] == true), "{users:#}");
     let whole = json!({ "schemas": [USER], "id": id, "userName": "ada@example.com", "externalId": "ada-1", "active": true, "title": "Countess" });
     let replaced = site.done(&["replace", "user"], &whole).await;
-    assert_eq!((&replaced["title"], &replaced["active"], replaced.get("displayName")), (&json!("Countess"), &json!(true), None));
+    assert_eq!(
+        (&replaced["title"], &replaced["active"], replaced.get("displayName")),
+        (&json!("Countess"), &json!(true), None)
+    );
 
     let members = json!([{ "value": id }]).to_string();
-    let group = site.done(&["create", "group", "--display-name", "Engineers", "--members", &members], &Value::Null).await;
+    let group =
+        site.done(&["create", "group", "--display-name", "Engineers", "--members", &members], &Value::Null).await;
     let group = group["id"].as_str().unwrap();
     let member = json!([{ "value": grace["id"] }]).to_string();
     let by_value = format!("members[value eq \"{id}\"]");
     site.done(&["modify", "group", group, "add", "members", &member, "remove", &by_value], &Value::Null).await;
     let shown = site.done(&["query", "group", group], &Value::Null).await;
-    assert_eq!((shown["members"].as_array().unwrap().len(), &shown["members"][0]["value"]), (1, &grace["id"]), "{shown:#}");
+    assert_eq!(
+        (shown["members"].as_array().unwrap().len(), &shown["members"][0]["value"]),
+        (1, &grace["id"]),
+        "{shown:#}"
+    );
     let found = site.done(&["query", "group", "--filter", "displayName eq \"engineers\""], &Value::Null).await;
     assert_eq!(found["totalResults"], 1);
 
