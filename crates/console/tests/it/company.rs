@@ -14,7 +14,7 @@ use sekisho_console::scim::{Provisioning, ProvisioningParts};
 use sekisho_protocol::audit::{Act, Actor, Event};
 use sekisho_protocol::env::Clock as _;
 use sekisho_protocol::ids::{NodeId, RequestId};
-use sekisho_store::{AuditFilter, User};
+use sekisho_store::{AuditFilter, AuditOrder, User};
 use sekisho_web::{SiteParts, SiteSettings};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -115,10 +115,11 @@ impl Company {
         self.site.store.read().await.unwrap().users().find(id.parse().unwrap()).await.unwrap()
     }
 
-    /// The acts of provisioning clients, as they are on record.
+    /// The acts of provisioning clients, as they are on record: the newest, oldest first.
     pub(crate) async fn acts(&self) -> Vec<Act> {
         let mut tx = self.site.store.read().await.unwrap();
-        let mut stored = tx.audit().list(&AuditFilter::default()).await.unwrap();
+        let newest = AuditFilter { order: AuditOrder::NewestFirst, ..AuditFilter::default() };
+        let mut stored = tx.audit().list(&newest).await.unwrap();
         stored.sort_by_key(|stored| stored.seq);
         let acts = stored.into_iter().filter_map(|stored| match stored.record.event {
             Event::Act(act) if act.actor == Actor::Provisioner => Some(act),

@@ -16,5 +16,6 @@ mod company;
 mod parity;
 mod records;
 mod scim;
+mod scim_changes;
 mod tasks;
 mod tools;

@@ -346,7 +346,11 @@ async fn a_provisioning_token_is_good_until_it_ends_or_is_revoked() {
             tx.scim_tokens().used(&digest("t1"), world.at(second)).await.unwrap();
         }
         assert_eq!(tx.scim_tokens().list().await.unwrap()[0].last_used_at, Some(world.at(60)));
+        for (name, at, holds) in [("t1", 61, true), ("t2", 59, true), ("t2", 60, false), ("t3", 61, false)] {
+            assert_eq!(tx.scim_tokens().hold(&digest(name), world.at(at)).await.unwrap(), holds, "{name} {at}");
+        }
         assert!(tx.scim_tokens().revoke("corp", "entra", world.now).await.unwrap());
+        assert!(!tx.scim_tokens().hold(&digest("t1"), world.at(62)).await.unwrap());
         assert!(!tx.scim_tokens().revoke("corp", "entra", world.now).await.unwrap());
         assert!(!tx.scim_tokens().revoke("corp", "none", world.now).await.unwrap());
         assert!(tx.scim_tokens().find(&digest("t1"), world.now).await.unwrap().is_none());
