@@ -21,6 +21,8 @@ mod doctor;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod external;
+#[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod history;
