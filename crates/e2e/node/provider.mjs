@@ -2,10 +2,12 @@
 //
 //   provider.mjs --world JSON [--port PORT]
 //
-// The world is {clients, people, ttl, assertions}. `clients`: registrations as RFC 7591 has them, with `client_id` and
+// The world is {clients, people, resources, ttl, assertions}. `clients`: registrations as RFC 7591 has them, with `client_id` and
 // `redirect_uris`. `people`: claims by the name that is typed in, such as {"ada": {"groups": ["engineers"]}}. `ttl`: how
-// long tokens live, in seconds (600). `assertions`: the people for whom a client with the grant type of token exchange gets an
-// identity assertion (ID-JAG) for its ID token; the package has no such grant of its own, so it is added here.
+// long tokens live, in seconds (600). `resources`: for which servers it issues access tokens (RFC 8707), by the last part of
+// their URLs, each with its scopes and the form of its tokens, such as {"notes": {"scope": "read edit", "format": "opaque"}}.
+// `assertions`: the people for whom a client with the grant type of token exchange gets an identity assertion (ID-JAG) for its
+// ID token; the package has no such grant of its own, so it is added here.
 //
 // Prints {ok, url} when it answers; the URL is the issuer. It has a form to sign in, in which the name is enough, and none for
 // consent. PUT {url}/admin/people/NAME with claims changes a person, DELETE removes one: their next sign-in shows it.
@@ -15,7 +17,7 @@ import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import { SignJWT, exportJWK, generateKeyPair, importJWK, jwtVerify } from 'jose';
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 import { log, onExit, serve } from './outcome.mjs';
 
 async function listen(port, handler) {
@@ -61,6 +63,9 @@ async function interact(provider, people, request, response) {
       : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
     if (prompt.details.missingOIDCScope) grant.addOIDCScope(prompt.details.missingOIDCScope.join(' '));
     if (prompt.details.missingOIDCClaims) grant.addOIDCClaims(prompt.details.missingOIDCClaims);
+    for (const [resource, scopes] of Object.entries(prompt.details.missingResourceScopes ?? {})) {
+      grant.addResourceScope(resource, scopes.join(' '));
+    }
     result = { consent: { grantId: await grant.save() } };
   }
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
@@ -85,6 +90,14 @@ function provide(issuer, world, jwks) {
       devInteractions: { enabled: false },
       backchannelLogout: { enabled: true },
       introspection: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: (_context, resource) => {
+          const known = world.resources?.[new URL(resource).pathname.split('/').pop()];
+          if (!known) throw new errors.InvalidTarget();
+          return { scope: known.scope, accessTokenFormat: known.format, accessTokenTTL: ttl, jwt: { sign: { alg: 'RS256' } } };
+        },
+      },
       revocation: { enabled: true },
       rpInitiatedLogout: { enabled: true },
     },

@@ -24,6 +24,7 @@ mod client_stores;
 mod client_streams;
 mod client_terminal;
 mod connections;
+mod external_issuers;
 mod faults_of_clocks;
 mod faults_of_disks;
 mod gateway_bodies;

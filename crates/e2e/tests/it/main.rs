@@ -23,6 +23,8 @@ mod doctor;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod external;
+#[cfg(test)]
 mod guards;
 #[cfg(test)]
 mod history;

@@ -64,7 +64,7 @@ async fn eventually(world: &World, token: &str, status: u16) -> Reply {
     panic!("it is never answered with {status}");
 }
 
-/// RS-29, AC-1: a token of the external authorization server is a caller with a grant of ours. The grant is on record, has
+/// RS-30, RS-31: a token of the external authorization server is a caller with a grant of ours. The grant is on record, has
 /// the scopes that the map gives, and names the issuer; the token itself goes nowhere.
 #[tokio::test]
 async fn a_token_of_the_external_issuer_is_a_caller_with_a_grant() {
