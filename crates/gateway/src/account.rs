@@ -15,7 +15,7 @@ use sekisho_store::AccountKey;
 use tokio::time::Instant;
 
 use crate::Gateway;
-use crate::accounts::{AccountError, link_question};
+use crate::accounts::link_question;
 use crate::asking;
 use crate::authorize::{AccountDenial, Denied, Told};
 use crate::call::CallRequest;
@@ -115,15 +115,16 @@ pub(crate) fn denied(routed: &Routed, permit: &Permit, asked: &CallRequest, need
     Box::new(denied)
 }
 
-/// What a forwarded call is told whose upstream refused the account.
+/// What a forwarded call is told whose upstream refused the account; any other fault stays as it is.
 pub(crate) fn refused(
     gateway: &Gateway,
     routed: &Routed,
     caller: &Caller,
     asked: &CallRequest,
-    error: AccountError,
+    fault: Fault,
     told: impl FnOnce(&Gateway, &Routed, &Caller, &CallRequest, &Denied) -> Told,
 ) -> Fault {
+    let Fault::Forward(ForwardError::Account(error)) = fault else { return fault };
     match no_account(error.clone()) {
         NoCredential::Failed(_) => Fault::Forward(ForwardError::Account(error)),
         NoCredential::Person(need) => {

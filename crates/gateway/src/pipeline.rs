@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -95,7 +96,7 @@ async fn pass(
     request: Request,
 ) -> Result<Response, Refused> {
     let (head, body) = request.into_parts();
-    let (headers, limits) = (&head.headers, &gateway.settings.limits);
+    let headers = &head.headers;
 
     // 3 authenticate
     let keys = gateway.keys.borrow().clone();
@@ -107,21 +108,7 @@ async fn pass(
 
     // 4 call
     let mut asked = match head.method {
-        Method::POST => {
-            call::admit(headers)?;
-            let room = limits.memory.room(caller, routed.server());
-            let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout, room).await?;
-            let asked = call::read(gateway, routed, caller, headers, body.clone()).await?;
-            match account::first(gateway, routed, caller, &asked).await {
-                First::Judge => asked,
-                First::Read => {
-                    // Its place among the open requests of its session is taken anew.
-                    drop(asked);
-                    call::read(gateway, routed, caller, headers, body).await?
-                }
-                First::Refuse(denied) => return Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
-            }
-        }
+        Method::POST => posted(gateway, routed, caller, headers, body).await?,
         // Boxed, like every rare branch, so that it does not enlarge the future of every call.
         Method::GET => Box::pin(call::read_stream(gateway, routed, caller, headers)).await?,
         Method::DELETE => return Ok(Box::pin(call::end_session(gateway, routed, caller, headers)).await?),
@@ -157,7 +144,7 @@ async fn pass(
     // 7 settle
     let refused = |fault: Fault, asked: &CallRequest| Refused::new(asked.id(), fault);
     let span = if era::is_standing(&asked) { Span::Standing } else { Span::Answer };
-    if limits.memory.is_tight() {
+    if gateway.settings.limits.memory.is_tight() {
         return Err(refused(ForwardError::NoRoom { sent: false }.into(), &asked));
     }
     let watch = gateway.watchdog.open(caller, routed.source, routed.server(), span);
@@ -184,12 +171,7 @@ async fn pass(
         Box::pin(give_back(gateway, routed, paid)).await;
     }
 
-    let answer = match answer {
-        Err(Fault::Forward(ForwardError::Account(error))) => {
-            Err(account::refused(gateway, routed, caller, &asked, error, told))
-        }
-        answer => answer,
-    };
+    let answer = answer.map_err(|fault| account::refused(gateway, routed, caller, &asked, fault, told));
 
     // 9 filter, 10 audit
     let place = asked.take_place();
@@ -197,6 +179,30 @@ async fn pass(
     let filter = filter(gateway, routed, &who, &asked, paid_by);
     let passage = Passage { filter, watch, outcome, ends_at, _place: place };
     conclude(gateway, &asked, answer, passage).await
+}
+
+/// Step 4 for a message that a client posts. A call that waited for its user to link an account is read anew.
+async fn posted(
+    gateway: &Arc<Gateway>,
+    routed: &Routed,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<CallRequest, Refused> {
+    call::admit(headers)?;
+    let limits = &gateway.settings.limits;
+    let room = limits.memory.room(caller, routed.server());
+    let body = call::read_body(headers, body, limits.body_bytes_max, limits.body_timeout, room).await?;
+    let asked = call::read(gateway, routed, caller, headers, body.clone()).await?;
+    match account::first(gateway, routed, caller, &asked).await {
+        First::Judge => Ok(asked),
+        First::Read => {
+            // Its place among the open requests of its session is taken anew.
+            drop(asked);
+            Ok(call::read(gateway, routed, caller, headers, body).await?)
+        }
+        First::Refuse(denied) => Err(Box::pin(deny(gateway, routed, caller, &asked, denied)).await),
+    }
 }
 
 /// Returns the error for a request that was not authenticated. A client without a token is about to begin a login. At

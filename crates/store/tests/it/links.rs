@@ -5,7 +5,7 @@ use sekisho_protocol::env::after;
 use sekisho_protocol::ids::{NodeId, UserId};
 use sekisho_store::{
     AccountKey, BrowserSession, ChangeKind, LinkFlow, LinkStep, LinkTaker, NewLinkedAccount, Renewed, SecretBytes,
-    SecretKey, StoreError,
+    SecretKey, SignInMethod, StoreError,
 };
 
 use crate::harness::{World, announced, on_both, race, winners};
@@ -156,6 +156,9 @@ async fn session(world: &World, user: UserId, word: &str) -> Digest {
         created_at: world.now,
         expires_at: world.at(7200),
         authenticated_at: world.now,
+        method: SignInMethod::Password,
+        browser: "Firefox, Linux".to_owned(),
+        seen_at: world.now,
     };
     let mut tx = world.begin().await;
     tx.browser_sessions().insert(&row).await.unwrap();

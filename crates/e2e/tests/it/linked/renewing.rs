@@ -151,7 +151,8 @@ async fn vendors_differ() {
 /// to be linked anew, with its reason. `SEKISHO_LINKED_KILLS` sets how many rounds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_while_it_refreshes_loses_no_account() {
-    let rounds: u64 = std::env::var("SEKISHO_LINKED_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let rounds: u64 =
+        std::env::var_os("SEKISHO_LINKED_KILLS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(4);
     let vendor = Vendor::start().await.unwrap();
     // A vendor that gives the same successor again would hide a second showing, so this one does not rotate; what is
     // shown twice is counted.
