@@ -65,6 +65,20 @@ impl Diagnostic for Mistake {
     }
 }
 
+/// The file as it is shown beside its mistakes: secrets that stand in it are replaced by as many asterisks, because what
+/// `check` prints may be kept by others.
+fn shown(text: &str) -> String {
+    let mask = |line: &str| {
+        let (key, value) = line.split_once('=')?;
+        let is_secret = ["client_secret", "secret"].contains(&key.trim()) && !value.contains("${");
+        let (from, to) = (line.find('"')? + 1, line.rfind('"')?);
+        let (head, rest) = line.split_at_checked(from)?;
+        let (secret, tail) = rest.split_at_checked(to.checked_sub(from)?)?;
+        is_secret.then(|| format!("{head}{}{tail}", "*".repeat(secret.len())))
+    };
+    text.split_inclusive('\n').map(|line| mask(line).unwrap_or_else(|| line.to_owned())).collect()
+}
+
 /// A file that was read, with all that is wrong with it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -174,7 +188,7 @@ struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     fn new(name: &str, text: &'t str) -> Self {
-        Self { text, source: NamedSource::new(name, text.to_owned()), mistakes: Vec::new() }
+        Self { text, source: NamedSource::new(name, shown(text)), mistakes: Vec::new() }
     }
 
     fn read(mut self) -> Loaded {

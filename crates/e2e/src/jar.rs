@@ -78,6 +78,12 @@ impl Jar {
     }
 }
 
+/// Returns where a page goes on by itself, at once (`http-equiv="refresh"`).
+pub fn refresh(page: &str) -> Option<String> {
+    let content = page.split_once("http-equiv=\"refresh\" content=\"0; url=")?.1.split('"').next()?;
+    Some(content.replace("&#38;", "&").replace("&amp;", "&"))
+}
+
 /// Whether a path is below another (RFC 6265 §5.1.4).
 fn is_below(path: &str, below: &str) -> bool {
     path == below || path.strip_prefix(below).is_some_and(|rest| below.ends_with('/') || rest.starts_with('/'))

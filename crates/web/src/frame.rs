@@ -77,7 +77,7 @@ impl Chrome {
         }
     }
 
-    /// Makes the frame of a page for a browser that has just been signed out: its links lead behind no door.
+    /// Makes the frame of a page whose links lead behind no door: the browser has just been signed out, or is on its way in.
     pub fn signed_out(site: &Site, visit: &Visit) -> Self {
         let base = site.settings.prefix().to_owned();
         Self { prefix: base, home: visit::path(site, None, "/"), door: None, ..Self::new(site, visit) }
@@ -188,26 +188,35 @@ pub struct SignedIn {
     pub known: String,
 }
 
-/// A page that leads on by itself, to this path of ours.
+/// Redirects to a path of ours, and signs the browser in.
+pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
+    let response = see_other(&visit::path(site, signed_in.session.door(), path));
+    with_session(site, visit, signed_in, response)
+}
+
+/// A browser that is signed in, on its way to the page behind its new door.
 #[derive(Template)]
-#[template(path = "onward.html")]
-struct Onward {
+#[template(path = "entered.html")]
+struct EnteredPage {
     chrome: Chrome,
+    /// The page that follows.
     to: String,
 }
 
-/// Redirects to a path of ours, and signs the browser in. A browser that comes back from an identity provider would say behind a
-/// door that another site had led it there, and would not be let in; so on plain http a page of ours leads it on.
-pub fn signed_in(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
+/// The same for a browser that another site has just sent here. A redirect would count as sent by that site as well
+/// (Fetch Metadata: `Sec-Fetch-Site`), and no other site leads through a door. So where there are doors, a page of ours goes
+/// on by itself.
+pub fn signed_in_from_elsewhere(site: &Site, visit: &Visit, signed_in: &SignedIn, path: &str) -> Response {
+    if signed_in.session.door().is_none() {
+        return self::signed_in(site, visit, signed_in, path);
+    }
     let to = visit::path(site, signed_in.session.door(), path);
-    let mut response = if signed_in.session.door().is_some() && visit.source == Source::Foreign {
-        let refresh = format!("0; url={to}");
-        let mut response = page(visit, site, StatusCode::OK, &Onward { chrome: Chrome::new(site, visit), to }, "");
-        put(response.headers_mut(), REFRESH, &refresh);
-        response
-    } else {
-        see_other(&to)
-    };
+    let page = EnteredPage { chrome: Chrome::signed_out(site, visit), to };
+    let response = self::page(visit, site, StatusCode::OK, &page, "");
+    with_session(site, visit, signed_in, response)
+}
+
+fn with_session(site: &Site, visit: &Visit, signed_in: &SignedIn, mut response: Response) -> Response {
     // Deletes the cookie of the old session behind the door that the browser came through.
     let old = visit.door.as_ref().map(|door| site.cookies.clear_session(Some(door)));
     let new = [site.cookies.set_session(&signed_in.session), site.cookies.set_known(&signed_in.known)];

@@ -333,6 +333,10 @@ sentences! {
     UpstreamLater: "Try again in a minute. If it stays so, tell the operator the request below: the records say exactly what was wrong. An operator can let an owner in with a link from the machine of the checkpoint.",
         "一分ほど待ってからもう一度お試しください。続く場合は、下のリクエスト番号を管理者に伝えてください。詳しい原因は記録にあります。所有者は、管理者が関所のマシンで作るリンクからログインできます。";
 
+    EnteredTitle: "You are signed in", "ログインしました";
+    EnteredLead: "The next page follows by itself. If it does not, use the button.", "次のページに自動で移動します。移動しない場合はボタンを押してください。";
+    EnteredGo: "Go on", "次へ進む";
+
     // Signing out.
     SignedOutHere: "You are signed out here", "ここからログアウトしました";
     SignedOutTitle: "You are signed out", "ログアウトしました";
@@ -357,6 +361,7 @@ sentences! {
     WayPasswordSet: "Is set.", "設定済みです。";
     WayPasswordNone: "Is not set. An operator can make a link with which you choose one.", "設定されていません。管理者が設定用のリンクを発行できます。";
     WayPasswordOff: "Lets nobody in here.", "ここではパスワードでログインできません。";
+    WayPasswordNever: "Not for you: you sign in with an account only.", "パスワードは使えません。アカウントでのみログインします。";
     WaySince: "added {}", "{} に追加";
     WayNoProvider: "This provider is not in the configuration any more, so nobody signs in there.", "このプロバイダーは設定から外されたため、ログインに使えません。";
     WayOfUser: "Your user here was made for this account, so it stays.", "この関所のあなたのユーザーはこのアカウントのために作られたため、外せません。";
@@ -427,8 +432,6 @@ sentences! {
     PasswordTooEasy: "That is too easy to guess. Choose another.", "推測されやすいパスワードです。別のものにしてください。";
 
     // The page between an identity provider and the pages of the session.
-    OnwardTitle: "You are signed in", "ログインしました";
-    OnwardLink: "Continue", "進む";
 
     // The home page.
     HomeTitle: "Sekisho", "関所 Sekisho";

@@ -105,3 +105,15 @@ fn a_public_server_is_warned_about() {
     assert!(loaded.is_usable());
     assert_eq!(loaded.mistakes.len(), 1);
 }
+
+/// A secret that stands in the file is not printed with a mistake, and every other byte stays at its place.
+#[test]
+fn a_secret_in_the_file_is_not_shown() {
+    let text = "client_secret = \"a \u{e9} secret\"\nsecret=\"x\" # y\nclient_secret = \"${env:A}\"\nname = \"secret\"\nsecret = 1\n";
+    let shown = super::shown(text);
+    assert_eq!(shown.len(), text.len());
+    assert_eq!(
+        shown,
+        "client_secret = \"***********\"\nsecret=\"*\" # y\nclient_secret = \"${env:A}\"\nname = \"secret\"\nsecret = 1\n"
+    );
+}

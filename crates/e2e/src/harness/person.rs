@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::header::{COOKIE, ORIGIN, SET_COOKIE};
 use url::Url;
 
-use crate::jar::{Jar, with_fragment};
+use crate::jar::{Jar, refresh, with_fragment};
 
 use super::form::{Form, forms, links};
 use super::{Answer, Call, Caller};
@@ -162,8 +162,7 @@ impl Person {
             let answer = self.send(call).await;
             let to = match answer.location() {
                 Some(location) => Some(with_fragment(&at, absolute(&at, location))),
-                None if self.runs_script => self.jar.run_script(&origin(&at), &at, &answer.text()),
-                None => None,
+                None => self.goes_on(&at, &answer.text()),
             };
             let Some(to) = to else { return BrowserState::Page { url: at, answer } };
             at = to;
@@ -173,6 +172,12 @@ impl Person {
             call = self.caller.get(&at);
         }
         panic!("redirects without end, now at {at}")
+    }
+
+    /// Where a page of the checkpoint goes on by itself, within the checkpoint.
+    fn goes_on(&mut self, at: &str, page: &str) -> Option<String> {
+        let by_script = if self.runs_script { self.jar.run_script(&origin(at), at, page) } else { None };
+        by_script.or_else(|| refresh(page).map(|to| absolute(at, &to)).filter(|to| site(to) == site(at)))
     }
 
     /// Sends one request with the cookies, and stores the cookies of the response. Follows no redirect.

@@ -76,7 +76,7 @@ pub(crate) async fn arrive(
     match upstream::finish(&issuer, &visit, known, query.as_deref().unwrap_or_default()).await {
         Ok(Finished::SignedIn(signed_in, place)) => {
             let path = place.map_or_else(|| "/".to_owned(), Place::path);
-            frame::signed_in(&issuer.site, &visit, &signed_in, &path)
+            frame::signed_in_from_elsewhere(&issuer.site, &visit, &signed_in, &path)
         }
         Ok(Finished::Adds(user, person)) => match adding::keep(&issuer, &visit, known, user, &person).await {
             Ok(token) => frame::go(&issuer.site, &visit, &format!("/ways?add={}", token.expose())),

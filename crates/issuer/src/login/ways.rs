@@ -50,9 +50,12 @@ pub(crate) async fn page(
     let ways = all
         .iter()
         .map(|linked| line(issuer, visit, session, linked, open.remain(&session.user, &all, &linked.identity)));
+    let is_made = all.iter().any(|linked| linked.made_user);
     let password = match (issuer.upstream.passwords, session.user.password.is_some()) {
         (false, _) => Sentence::WayPasswordOff,
         (true, true) => Sentence::WayPasswordSet,
+        // Nobody sets a password for a user who was made for an account.
+        (true, false) if is_made => Sentence::WayPasswordNever,
         (true, false) => Sentence::WayPasswordNone,
     };
     let button = |(name, label): (&str, &str)| ProviderButton {
