@@ -11,6 +11,9 @@
 //! at the end of the address tells the script to forget it, so that it never goes in circles. On https there are no
 //! doors: the cookies are `__Host-` cookies.
 //!
+//! A browser that comes back from an identity provider was led here by another site, so a page of ours leads it behind the
+//! door that it just got: see [`frame::signed_in`].
+//!
 //! INVARIANT: only the browser that signed in learns a door: it is in no log, record, document or link to elsewhere,
 //! and pages send no referrer.
 

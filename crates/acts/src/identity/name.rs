@@ -37,6 +37,7 @@ pub(crate) async fn free_name(tx: &mut Tx, provider: &str, shown: &str, id: User
 mod tests {
     use super::{NAME_CHARS_MAX, name_of};
 
+    /// ATK-378: what a provider writes becomes a name of these characters, whatever it is.
     #[test]
     fn a_name_of_a_provider_has_one_form() {
         for (shown, name) in [

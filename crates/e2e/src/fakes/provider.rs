@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -83,6 +84,8 @@ struct State {
     assertions: Mutex<BTreeSet<String>>,
     person: Mutex<Map<String, Value>>,
     codes: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    /// How many codes were made.
+    codes_made: AtomicUsize,
     misconduct: Mutex<Vec<Misconduct>>,
     arrived: Mutex<Vec<Arrived>>,
 }
@@ -127,6 +130,7 @@ impl Provider {
             assertions: Mutex::default(),
             person: Mutex::new(behaves.person()),
             codes: Mutex::default(),
+            codes_made: AtomicUsize::new(0),
             misconduct: Mutex::default(),
             arrived: Mutex::default(),
         });
@@ -345,7 +349,7 @@ fn authorize(state: &State, fields: &BTreeMap<String, String>) -> Response<Full<
     let Some(mut url) = fields.get("redirect_uri").and_then(|uri| Url::parse(uri).ok()).filter(|_| known) else {
         return refused("invalid_request");
     };
-    let code = format!("code-{}", lock(&state.codes).len() + 1);
+    let code = format!("code-{}", state.codes_made.fetch_add(1, Ordering::Relaxed) + 1);
     lock(&state.codes).insert(code.clone(), fields.clone());
     let mut pairs = url.query_pairs_mut();
     pairs.append_pair("code", &code).append_pair("state", fields.get("state").map_or("", String::as_str));

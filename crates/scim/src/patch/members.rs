@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::apply::{key, list};
-use super::{Action, Operation};
+use super::operation::Operation;
+use super::target::Action;
 use crate::error::ScimError;
 use crate::filter::{Filter, Operand, Operator};
 use crate::path::Home;

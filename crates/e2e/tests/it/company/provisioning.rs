@@ -69,6 +69,13 @@ impl Site {
         said.shown
     }
 
+    /// Deletes something, which is gone then.
+    async fn removes(&self, kind: &str, id: &str) {
+        self.done(&["delete", kind, id], &Value::Null).await;
+        let gone = self.scim2(&["query", kind, id], &Value::Null).await;
+        assert!(!gone.ok && gone.shown["status"] == "404", "{}", gone.text);
+    }
+
     async fn send(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
         let call = Caller::new().request(method, &format!("{}{path}", self.base())).bearer(&self.token);
         let call = call.header("content-type", "application/scim+json");
@@ -77,10 +84,10 @@ impl Site {
     }
 }
 
-/// `scim2-cli` makes, changes, shuts out, lists, filters and deletes users and groups. It reads our schemas first, and checks every
-/// answer against them.
+/// `scim2-cli` makes, changes, shuts out, lists, filters and deletes users. It reads our schemas first, and checks every answer
+/// against them.
 #[tokio::test(flavor = "multi_thread")]
-async fn scim2_cli_provisions() {
+async fn scim2_cli_provisions_users() {
     let site = Site::start().await;
     let ada = site
         .done(
@@ -141,33 +148,43 @@ async fn scim2_cli_provisions() {
         (&json!("Countess"), &json!(true), None)
     );
 
+    // A refusal is understood as one.
+    let twice = site.scim2(&["create", "user", "--user-name", "ada@example.com"], &Value::Null).await;
+    assert!(!twice.ok && twice.shown["scimType"] == "uniqueness", "{}", twice.text);
+    for id in [id, grace["id"].as_str().unwrap()] {
+        site.removes("user", id).await;
+    }
+    let acts = site.checkpoint.records().await;
+    let made = acts.iter().filter(|row| row["record"]["event"]["act"] == "user_added").count();
+    assert_eq!(made, 3, "with the owner, who was added on the command line");
+}
+
+/// The same with groups and their members.
+#[tokio::test(flavor = "multi_thread")]
+async fn scim2_cli_provisions_groups() {
+    let site = Site::start().await;
+    let mut ids = Vec::new();
+    for name in ["ada", "grace"] {
+        let made = site.send(Method::POST, "/Users", &json!({ "schemas": [USER], "userName": name })).await;
+        ids.push(made.1["id"].as_str().unwrap().to_owned());
+    }
+    let [id, grace] = ids.as_slice() else { unreachable!() };
     let members = json!([{ "value": id }]).to_string();
     let group =
         site.done(&["create", "group", "--display-name", "Engineers", "--members", &members], &Value::Null).await;
     let group = group["id"].as_str().unwrap();
-    let member = json!([{ "value": grace["id"] }]).to_string();
+    let member = json!([{ "value": grace }]).to_string();
     let by_value = format!("members[value eq \"{id}\"]");
     site.done(&["modify", "group", group, "add", "members", &member, "remove", &by_value], &Value::Null).await;
     let shown = site.done(&["query", "group", group], &Value::Null).await;
     assert_eq!(
         (shown["members"].as_array().unwrap().len(), &shown["members"][0]["value"]),
-        (1, &grace["id"]),
+        (1, &json!(grace)),
         "{shown:#}"
     );
     let found = site.done(&["query", "group", "--filter", "displayName eq \"engineers\""], &Value::Null).await;
     assert_eq!(found["totalResults"], 1);
-
-    // A refusal is understood as one.
-    let twice = site.scim2(&["create", "user", "--user-name", "ada@example.com"], &Value::Null).await;
-    assert!(!twice.ok && twice.shown["scimType"] == "uniqueness", "{}", twice.text);
-    for (kind, id) in [("group", group), ("user", id), ("user", grace["id"].as_str().unwrap())] {
-        site.done(&["delete", kind, id], &Value::Null).await;
-        let gone = site.scim2(&["query", kind, id], &Value::Null).await;
-        assert!(!gone.ok && gone.shown["status"] == "404", "{}", gone.text);
-    }
-    let acts = site.checkpoint.records().await;
-    let made = acts.iter().filter(|row| row["record"]["event"]["act"] == "user_added").count();
-    assert_eq!(made, 3, "with the owner, who was added on the command line");
+    site.removes("group", group).await;
 }
 
 /// `scim2-tester` finds nothing that is against RFC 7643 and RFC 7644, with one exception: it takes `active` away and expects that it
