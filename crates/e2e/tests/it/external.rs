@@ -32,7 +32,7 @@ impl World {
             "clients": [
                 client("agent", json!({ "token_endpoint_auth_method": "none", "application_type": "native" })),
                 client("gate", json!({ "client_secret": SECRET, "response_types": [], "grant_types": [], "redirect_uris": [] })),
-                client("sekisho", json!({ "client_secret": SECRET, "redirect_uris": ["http://localhost:1/unused"] })),
+                client("sekisho", json!({ "client_secret": SECRET, "application_type": "native", "redirect_uris": ["http://localhost/login/corp/callback"] })),
             ],
             "people": { "ada": { "preferred_username": "ada", "email": "ada@example.com" } },
             "resources": {
@@ -93,7 +93,7 @@ impl World {
 
     async fn call(&self, server: &str, token: &str, tool: &str) -> Reply {
         let mut mcp = Mcp::new(&self.checkpoint.server_named(server), Revision::V2026_07_28, Some(token));
-        let arguments = if tool == "write_note" { json!({ "name": "one", "text": "two" }) } else { json!({}) };
+        let arguments = if tool == "write_note" { json!({ "title": "one", "text": "two" }) } else { json!({}) };
         mcp.tool(tool, arguments).await
     }
 
