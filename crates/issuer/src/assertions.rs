@@ -18,7 +18,7 @@ pub struct AssertionIssuer {
     pub name: String,
     /// Its issuer identifier, byte for byte.
     pub issuer: String,
-    /// What it signs with.
+    /// The algorithms that it signs with.
     pub algorithms: Vec<SigningAlgorithm>,
     /// The claims that name a person, as at sign-in.
     pub named_by: Vec<String>,
@@ -26,7 +26,7 @@ pub struct AssertionIssuer {
     pub require: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Why there are no keys to believe an assertion by.
+/// Why there are no keys to verify an assertion with.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeysError {
     #[error(transparent)]
@@ -41,7 +41,7 @@ pub(crate) enum KeysError {
 #[derive(Debug, Default)]
 struct Place {
     known: Option<(Destination, Timestamp)>,
-    /// When it was last asked, also in vain.
+    /// When it was last asked, whether it answered or not.
     asked: Option<Timestamp>,
 }
 
@@ -60,7 +60,7 @@ impl Debug for AssertionKeys {
 }
 
 impl AssertionKeys {
-    /// How long it is believed where the keys are, in seconds.
+    /// How long the address of the keys is reused, in seconds.
     const FRESH_SECONDS: u32 = 60 * 60;
     /// Between two attempts to ask, in seconds.
     const PAUSE_SECONDS: u32 = 60;

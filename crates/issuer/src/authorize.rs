@@ -32,7 +32,8 @@ use crate::{Issuer, records};
 /// The longest `state` that is given back, in bytes.
 const STATE_BYTES_MAX: usize = 4096;
 
-/// Why a request is refused before its redirect is proven. There is no redirect: the person sees a page.
+/// Why a request is refused before its redirect URI is proven. The person sees a page, and nothing is sent to the
+/// client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnprovenError {
     #[error("too many authorization requests from this address")]
@@ -51,7 +52,7 @@ pub(crate) enum UnprovenError {
     Internal(#[from] Fault),
 }
 
-/// Why a request is refused once it is known where the answer goes.
+/// Why a request is refused after its redirect URI is proven. The client is told.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProvenError {
     #[error("`authorization_details`: {0}")]
@@ -136,7 +137,7 @@ impl Prompt {
         Self { consent: has("consent"), login: has("login") || has("select_account"), none: has("none") }
     }
 
-    /// What was kept of it with the request.
+    /// Reads the prompt back from the words that are stored with the request.
     pub(crate) fn kept(text: &str) -> Self {
         Self::words(text)
     }
@@ -165,7 +166,7 @@ pub(crate) async fn begin(issuer: &Issuer, visit: &Visit, query: &str) -> Result
     }
 }
 
-/// A refusal is put on record; of a flood it is counted.
+/// Records a refusal. If too many come, it is counted instead.
 async fn refused(issuer: &Issuer, visit: &Visit, client: Option<ClientId>, error: &AuthorizeError) {
     let detail = match error {
         AuthorizeError::Unproven(UnprovenError::Busy) => {
@@ -207,7 +208,7 @@ async fn judge(
     })
 }
 
-/// What is asked for, checked.
+/// A request whose parameters were checked.
 struct AuthorizationParameters {
     state: Option<String>,
     challenge: CodeChallenge,
@@ -224,7 +225,7 @@ fn read_request(
 ) -> Result<AuthorizationParameters, ProvenError> {
     let state = bounded_state(parameters)?;
     no_request_object(parameters)?;
-    // What is wanted at all: a code, in the query (ATK-06).
+    // The client has to want a code, and in the query (ATK-06).
     response_type_is_code(parameters)?;
     response_mode_is_query(parameters)?;
     // How the code is bound to the client, for which server, with which scopes.

@@ -38,7 +38,8 @@ pub(crate) async fn find(issuer: &Issuer, visit: &Visit, id: &ClientId) -> Resul
         return Err(LookupError::Disabled);
     }
     if id.is_metadata_document() && stored.as_ref().is_none_or(KnownClient::came_from_its_document) {
-        // What was kept of a document names the client in grants; what counts is what the document says now.
+        // The stored copy of a document only names the client of grants. A request is checked against the document as
+        // it is now.
         let client = metadata_document::find(issuer, visit, id, stored.is_some()).await?;
         return Ok(KnownClient { client: (*client).clone(), secret: None });
     }

@@ -24,7 +24,7 @@ pub(crate) use stay::Stay;
 use listing::Listing;
 use request::{about_grant, needs_login};
 
-/// What a person is shown next.
+/// The next step of a person.
 pub(crate) enum Step {
     /// An answer that needs no person: remembered consent, or `prompt=none` without it.
     Answered(Answer),

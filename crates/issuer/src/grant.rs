@@ -7,10 +7,10 @@ use sekisho_protocol::ids::ClientId;
 use sekisho_protocol::scope::ScopeSet;
 use sekisho_store::{CODE_FAILURES_MAX, Code, Grant, Pending, RefreshRow};
 
-/// How far clocks of nodes may differ, in seconds. What seems to come from further ahead is not believed (ATK-99).
+/// How far clocks of nodes may differ, in seconds. A time that is further ahead is not accepted (ATK-99).
 const SKEW_SECONDS: u32 = 60;
 
-/// How a request stands that waits for a person.
+/// The state of a request that waits for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestStanding {
     /// A person said yes or no.
@@ -23,7 +23,7 @@ pub(crate) enum RequestStanding {
     OtherBrowser,
 }
 
-/// How a request stands, seen from a browser.
+/// Returns the state of a request for a browser.
 pub(crate) fn request_standing(pending: &Pending, browser: &Digest, now: Timestamp) -> RequestStanding {
     if pending.answered_at.is_some() {
         RequestStanding::Answered
@@ -36,7 +36,7 @@ pub(crate) fn request_standing(pending: &Pending, browser: &Digest, now: Timesta
     }
 }
 
-/// How a code stands, seen from a client.
+/// The state of a code for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CodeStanding {
     /// Too many wrong verifiers (ATK-21).
@@ -51,7 +51,7 @@ pub(crate) enum CodeStanding {
     Replayed,
 }
 
-/// How a code stands.
+/// Returns the state of a code.
 pub(crate) fn code_standing(code: &Code, client: &ClientId, now: Timestamp) -> CodeStanding {
     if code.client != *client {
         CodeStanding::Foreign
@@ -66,7 +66,7 @@ pub(crate) fn code_standing(code: &Code, client: &ClientId, now: Timestamp) -> C
     }
 }
 
-/// How a refresh token stands, seen from a client.
+/// The state of a refresh token for a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefreshStanding {
     /// Its time, or its grant's, is over.
@@ -75,13 +75,13 @@ pub(crate) enum RefreshStanding {
     Foreign,
     /// It was used, and comes back in a way that is no retry (ATK-36).
     Replayed,
-    /// It was used a moment ago and nothing was done with its successor: the answer was lost.
+    /// It was used a moment ago, and its successor was not used: the client lost the answer.
     Retried,
     /// It was never used.
     Usable,
 }
 
-/// How a refresh token stands. `successor_unused`: whether the token that followed it was used in turn.
+/// Returns the state of a refresh token. `successor_unused`: whether the token that followed it is still unused.
 pub(crate) fn refresh_standing(
     row: &RefreshRow,
     grant: &Grant,
@@ -101,12 +101,13 @@ pub(crate) fn refresh_standing(
         // again because a clock was wrong; how long it lasts, the store corrects (`Store::bring_back`).
         return if row.expires_at <= now { RefreshStanding::Ended } else { RefreshStanding::Usable };
     };
-    // A clock that was set back must not open the window again.
+    // If the clock was set back, the token must not become usable again.
     let within = now < after(used_at, retry_seconds) && used_at <= after(now, retry_seconds);
     if within && successor_unused { RefreshStanding::Retried } else { RefreshStanding::Replayed }
 }
 
-/// What a person's yes grants: what was ticked, of what was asked, of what the person may hand on (RS-39, AS-16).
+/// Returns the scopes that a person's yes grants: those that were ticked, were asked for, and may be handed on by the
+/// person (RS-39, AS-16).
 pub(crate) fn approved_scopes<'t>(ticked: impl Iterator<Item = &'t str>, offered: &ScopeSet) -> ScopeSet {
     let ticked: Vec<&str> = ticked.collect();
     offered.iter().filter(|scope| ticked.contains(&scope.as_str())).cloned().collect()

@@ -19,7 +19,7 @@ use crate::login::password::Passwords;
 use crate::login::upstream::{LoginParts, Upstream};
 use crate::settings::IssuerSettings;
 
-/// What an issuer is made of.
+/// The parts of an issuer.
 pub struct IssuerParts {
     /// The pages' common ground: store, clock, entropy, servers, base URL.
     pub site: Arc<Site>,
@@ -34,7 +34,7 @@ pub struct IssuerParts {
     pub refusals: Arc<Refusals>,
     /// Takes requests to ask a server for its tools.
     pub listings: mpsc::Sender<ListingRequest>,
-    /// What the operator decided.
+    /// The settings of the operator.
     pub settings: IssuerSettings,
     /// How people sign in.
     pub login: LoginParts,

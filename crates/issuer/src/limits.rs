@@ -113,8 +113,8 @@ fn bucket(peer: Option<IpAddr>) -> IpAddr {
     peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), network)
 }
 
-/// What counts as one address: who has one IPv6 address has a /64 of them, and an IPv4 address may come written as an IPv6
-/// one.
+/// Returns what is counted as one address: the /64 of an IPv6 address, because a caller has a whole /64; and the IPv4
+/// address that is written as an IPv6 one.
 pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -7,7 +7,7 @@ use sekisho_web::sentence::Sentence;
 
 use crate::consent::Stay;
 
-/// What is asked for, as both pages show it.
+/// The request, as both pages show it.
 pub(crate) struct Ask {
     pub(crate) pending: String,
     pub(crate) client_name: String,
@@ -79,7 +79,7 @@ pub(crate) struct ToolChoice {
     pub(crate) summary: String,
     pub(crate) class: Option<Sentence>,
     pub(crate) ticked: bool,
-    /// What a task lets its arguments be, as JSON Schema.
+    /// The bounds that a task has for its arguments, as JSON Schema.
     pub(crate) bounds: String,
 }
 

@@ -57,7 +57,7 @@ pub(crate) async fn register(
     outcome
 }
 
-/// A refusal is put on record; of a flood it is counted (AS-41).
+/// Records a refusal. If too many come, it is counted instead (AS-41).
 async fn refused(issuer: &Issuer, visit: &Visit, error: &RegistrationError) {
     if matches!(error, RegistrationError::Busy) {
         return records::count(issuer, visit, ActKind::ClientRefused);
@@ -83,7 +83,8 @@ async fn keep(issuer: &Issuer, visit: &Visit, metadata: Metadata) -> Result<Regi
     let client = judge(ClientId::generate(visit.now, &*issuer.site.entropy), metadata, issuer.settings.refreshes())?;
     let secret = needs_secret(&client).then(|| ClientSecret::generate(&*issuer.site.entropy));
     let mut tx = issuer.site.store.begin_for_stranger().await?;
-    // A registration that was never used gives way to a new one, so that nobody can use up all places by registering.
+    // If all places are taken, a registration that was never used is removed for a new one, so that nobody can use up
+    // all places by registering.
     let full = tx.clients().count_dynamic().await? >= issuer.settings.dynamic_clients_max;
     if full && !tx.clients().forget_oldest_unused().await? {
         return Err(RegistrationError::Full);

@@ -76,7 +76,7 @@ pub(crate) async fn find(issuer: &Issuer, visit: &Visit, token: &str) -> Result<
         return Err(SetupError::Link);
     }
     let user = tx.users().find(link.user).await?.filter(|user| !user.disabled).ok_or(SetupError::Link)?;
-    // Where there are no passwords, the link lets an owner in who cannot reach a provider, and nobody else.
+    // If passwords are off, the link only lets an owner in who cannot reach a provider.
     if !issuer.upstream.passwords && !user.role.owns() {
         return Err(SetupError::Link);
     }

@@ -23,7 +23,7 @@ pub enum OwnQuestionError {
     /// The question could not be answered, for a reason that the caller is not told.
     #[error(transparent)]
     Act(#[from] ActError),
-    /// No list of the server's tools has passed yet.
+    /// No tool of the server is known yet.
     #[error("nothing is known of the tools of `{0}` yet: list them there first")]
     NoTools(ServerName),
     /// The caller does not act for a user.

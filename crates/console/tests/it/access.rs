@@ -195,7 +195,7 @@ async fn only_an_owner_lends_and_only_what_rights_refused_is_asked_for() {
         assert_eq!(reader.post(&path(call), &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{reason:?}");
     }
     let (_, at) = ask(&site, "reader", call).await;
-    // The asker's own page has no form that lends; one of another page does not fit.
+    // The page of the user who asked has no form that lends, and the form of another page is refused there.
     let csrf = reader.get(&path(call)).await.csrf();
     for decision in ["lend", "refuse", "take-back"] {
         let answer = reader.post(&at, &[("csrf", &csrf), ("end", "hour"), ("decision", decision)]).await;

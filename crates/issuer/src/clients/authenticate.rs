@@ -78,7 +78,7 @@ impl From<LookupError> for AuthenticationError {
     }
 }
 
-/// What a request shows of its client.
+/// The client credentials in a request.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     id: ClientId,

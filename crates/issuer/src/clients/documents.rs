@@ -23,7 +23,7 @@ pub(super) struct Believed {
 /// The documents known at the moment. Bounded; one fetch at a time for one URL; failures are not kept.
 pub(crate) struct Documents {
     pub(super) cache: Cache<ClientId, Believed>,
-    /// What was read last of each document, also when its time is over.
+    /// The last version of each document that was read, also if it has expired.
     pub(super) good: Cache<ClientId, Believed>,
 }
 

@@ -28,7 +28,7 @@ use crate::clients::registered;
 use crate::grant::approved_scopes;
 use crate::{Issuer, records};
 
-/// What became of a request.
+/// The result of an answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// Yes: the client gets this code.
@@ -70,7 +70,7 @@ impl Denial {
     }
 }
 
-/// What the button says.
+/// The button that was pressed.
 enum Decision {
     Approve,
     Continue,
@@ -273,7 +273,7 @@ fn conditions(
         }
         (None, Some(template)) => {
             let mut definition = template.definition.clone();
-            // What stood on the page and was unticked is left out of it, too.
+            // Tools that were on the page and were unticked are left out of the template, too.
             let unticked = |name: &String| shown.contains(name.as_str()) && !used.contains(name.as_str());
             definition.tools.retain(|name, _| !unticked(name));
             Some(GrantTask { origin: TaskOrigin::Template, definition })
@@ -300,7 +300,7 @@ async fn grant(
     if !tx.pendings().answer(request.pending.id, visit.now).await? {
         return Err(ConsentError::RequestGone);
     }
-    // What was not allowed to outlast this browser session ends with it, refresh tokens and all.
+    // Access that may not outlast this browser session ends with it, refresh tokens included.
     let ends_with_session = request.client.refresh && !scopes.contains(&Scope::offline_access());
     let conditions = Conditions { session: ends_with_session.then_some(session.row.digest), ..conditions };
     let code = AuthorizationCode::generate(&*issuer.site.entropy);
@@ -326,7 +326,7 @@ async fn grant(
     Ok(code)
 }
 
-/// What the owner ticked becomes configuration; what was left out stays unclassified.
+/// Gives each ticked tool its class. The other tools stay unclassified.
 async fn classify(
     tx: &mut Tx,
     by: &Performer<'_>,
@@ -345,7 +345,7 @@ async fn classify(
             let shown = Shown { name: &held.name, seen: &held.seen };
             tool::classify(tx, by, &request.server.name, shown, class).await.map_err(|error| match error {
                 ActError::Store(error) => error.into(),
-                // What was shown is not there any more.
+                // The definition that was shown has changed or is gone.
                 _ => ConsentError::Forgery,
             })?;
         }

@@ -1,4 +1,4 @@
-//! What the pages show of a request.
+//! The facts of a request, for the pages.
 
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ use super::stay::Stay;
 use crate::Issuer;
 use crate::pages::{Ask, TaskFacts, TemplateChoice, ToolChoice, Unclassified};
 
-/// What this person may hand on of what is asked for (RS-39: `policy::grantable`, nothing more).
+/// The part of the request that this person may hand on (RS-39: `policy::grantable`, nothing more).
 #[derive(Debug)]
 pub(crate) struct Offer {
-    /// What can be ticked.
+    /// The scopes that can be ticked.
     pub(crate) scopes: ScopeSet,
     /// Every scope that the person could hand on at this server, whether it was asked for or not.
     most: ScopeSet,
@@ -172,7 +172,7 @@ pub(crate) fn tool_choice(tool: &Tool, task: Option<&TaskDefinition>) -> ToolCho
     }
 }
 
-/// What the client's task says, for the page.
+/// Returns the client's task, for the page.
 pub(crate) fn task_facts(language: Language, task: &TaskDefinition) -> TaskFacts {
     TaskFacts {
         purpose: plain_text(&task.purpose, TaskDefinition::PURPOSE_CHARS_MAX),

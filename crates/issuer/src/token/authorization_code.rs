@@ -21,13 +21,13 @@ use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{CodeStanding, code_standing};
 use crate::{Issuer, records};
 
-/// What a client sends to redeem a code.
+/// The parameters with which a client redeems a code.
 #[derive(Debug)]
 pub(crate) struct CodeRequest {
     /// Only a text that we could have issued is looked up (ATK-57).
     pub(crate) code: Option<AuthorizationCode>,
     pub(crate) redirect_uri: Option<String>,
-    /// A verifier that is absent or malformed is one that does not fit.
+    /// An absent or malformed verifier counts as a wrong one.
     pub(crate) verifier: Option<CodeVerifier>,
     /// Whether there was a verifier at all; only a wrong one counts against the code.
     pub(crate) verifier_shown: bool,
@@ -87,7 +87,7 @@ pub(crate) async fn redeem(
     Ok(Issued { access, refresh, scopes: code.scopes, details, expires_in_seconds, kind: None })
 }
 
-/// What is said of a code that cannot be redeemed.
+/// The description of the error for a code that cannot be redeemed.
 pub(super) fn refusal(standing: CodeStanding) -> TokenError {
     TokenError::Grant(match standing {
         CodeStanding::Dead => "the code was tried too often",

@@ -1,4 +1,4 @@
-//! What has to be true of every grant when a token is made of it.
+//! Checks that every grant has to pass before a token is made of it.
 
 use sekisho_protocol::caller::Subject;
 use sekisho_protocol::resource::ResourceId;
@@ -16,7 +16,7 @@ pub(super) fn check_target(issuer: &Issuer, asked: &[String], granted: &str) -> 
     if mounted && same { Ok(()) } else { Err(TokenError::Target) }
 }
 
-/// A disabled user's codes and refresh tokens are good for nothing.
+/// Refuses the codes and refresh tokens of a disabled user.
 pub(super) async fn check_subject(tx: &mut Tx, subject: &Subject) -> Result<(), TokenError> {
     let Subject::User(user) = subject else { return Err(TokenError::Grant("this was not granted by a user")) };
     match tx.users().find(*user).await? {

@@ -30,7 +30,7 @@ use crate::{Issuer, records};
 /// The one type of token that is exchanged, and for which it is (RFC 8693 §3).
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// What a client sends to narrow a token.
+/// The parameters with which a client narrows a token.
 #[derive(Debug)]
 pub(crate) struct ExchangeRequest {
     pub(crate) token: AccessToken,

@@ -34,7 +34,7 @@ use crate::{Issuer, records};
 /// The grant type (RFC 7523 §2.1).
 pub(crate) const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// What a client sends.
+/// The parameters that a client sends.
 #[derive(Debug)]
 struct IdJagRequest {
     assertion: SubjectToken,
@@ -53,7 +53,7 @@ impl IdJagRequest {
     }
 }
 
-/// An assertion that is believed, and all that follows from it without the store.
+/// A verified assertion, and everything that follows from it without the store.
 struct Believed<'i> {
     provider: &'i AssertionIssuer,
     assertion: IdJag,

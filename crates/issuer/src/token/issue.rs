@@ -14,7 +14,7 @@ use sekisho_web::error::Fault;
 use super::failure::TokenError;
 use crate::Issuer;
 
-/// What a client gets.
+/// A token response.
 #[derive(Debug)]
 pub(crate) struct Issued {
     pub(crate) access: AccessToken,
@@ -27,7 +27,7 @@ pub(crate) struct Issued {
     pub(crate) kind: Option<&'static str>,
 }
 
-/// Who a token is made for, by what.
+/// The subject, client and authority that a token is made for.
 pub(crate) struct Basis<'a> {
     pub(crate) grant: GrantId,
     pub(crate) epoch: i64,
@@ -37,7 +37,7 @@ pub(crate) struct Basis<'a> {
     pub(crate) resource: &'a str,
     pub(crate) task: Option<TaskId>,
     pub(crate) scopes: &'a ScopeSet,
-    /// A moment that the token does not outlive, if there is one.
+    /// The latest time at which the token expires, if there is one.
     pub(crate) ends: Option<Timestamp>,
 }
 

@@ -20,7 +20,7 @@ use crate::clients::authenticate::AuthenticatedClient;
 use crate::grant::{RefreshStanding, refresh_standing};
 use crate::{Issuer, records};
 
-/// What a client sends to refresh.
+/// The parameters with which a client refreshes.
 #[derive(Debug)]
 pub(crate) struct RefreshRequest {
     /// Only a text that we could have issued is looked up (ATK-57).

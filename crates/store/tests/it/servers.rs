@@ -142,7 +142,7 @@ async fn each_form_of_a_held_tool_is_announced_once() {
         assert_eq!(tx.catalogue().with_unannounced(world.now).await.unwrap(), []);
         let later = [seen("read", "v1"), seen("write", "v2"), seen("new", "v1")];
         tx.catalogue().sync(&notes, &later, world.at(1)).await.unwrap();
-        assert_eq!(tx.catalogue().with_unannounced(world.at(1)).await.unwrap(), [notes.clone()]);
+        assert_eq!(tx.catalogue().with_unannounced(world.at(1)).await.unwrap(), std::slice::from_ref(&notes));
         let taken = tx.catalogue().take_unannounced(&notes, world.at(1)).await.unwrap();
         assert_eq!(taken.iter().map(|tool| tool.accepted.is_none()).collect::<Vec<_>>(), [true, false]);
         assert_eq!(names(taken), ["new", "write"]);
@@ -158,7 +158,7 @@ async fn each_form_of_a_held_tool_is_announced_once() {
         tx.catalogue().sync(&notes, &later, world.at(4)).await.unwrap();
         assert_eq!(tx.catalogue().with_unannounced(world.at(every)).await.unwrap(), []);
         assert_eq!(tx.catalogue().take_unannounced(&notes, world.at(every)).await.unwrap(), []);
-        assert_eq!(tx.catalogue().with_unannounced(world.at(1 + every)).await.unwrap(), [notes.clone()]);
+        assert_eq!(tx.catalogue().with_unannounced(world.at(1 + every)).await.unwrap(), std::slice::from_ref(&notes));
         assert!(tx.catalogue().accept(&notes, "read", &digest("v2"), world.at(5)).await.unwrap());
         assert_eq!(names(tx.catalogue().take_unannounced(&notes, world.at(1 + every)).await.unwrap()), ["new"]);
         // So many at a time, and the rest next time.
