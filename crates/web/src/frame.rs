@@ -6,7 +6,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, REFRESH, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, SET_COOKIE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -20,7 +20,7 @@ use crate::session::{FormKind, Session, form_token};
 use crate::session_secret::SessionSecret;
 use crate::site::Site;
 use crate::style::style;
-use crate::visit::{self, Browser, Source, Visit};
+use crate::visit::{self, Browser, Visit};
 
 /// What every page shows around its content.
 pub struct Chrome {
