@@ -13,6 +13,8 @@ mod down;
 #[cfg(test)]
 mod durability;
 #[cfg(test)]
+mod external_grants;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod flows;
