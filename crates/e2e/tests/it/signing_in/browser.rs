@@ -104,7 +104,9 @@ async fn a_browser_signs_in_and_out_at_a_provider_of_others() {
     browser.press("Yes, sign me out").await;
     let back = browser.expect("sent you back").await;
     assert!(back["url"].as_str().unwrap().contains("/login/corp/signed-out?state="), "{back:#}");
-    // Now the provider asks again.
+    // Now the provider asks again. The first page forgets the door of the session that ended.
+    browser.goto(&company.url("/")).await;
+    browser.expect("Sign in to see").await;
     browser.goto(&company.url("/login")).await;
     browser.press("Sign in with The Company").await;
     let asked = browser.step(&json!({ "see": true })).await;
