@@ -1,7 +1,7 @@
 //! Chromium at the npm `oidc-provider`: sign-in, groups, sign-out from both sides, and a provider that is restarted, away or
 //! wrong.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sekisho_e2e::fakes::provider::profile::Behaves;
 use sekisho_e2e::fakes::provider::{Misconduct, Provider};
@@ -143,7 +143,7 @@ async fn a_sign_out_at_the_provider_reaches_us() {
     sign_in(&company, &mut browser).await;
     browser.goto(&format!("{}/session/end", company.provider.url)).await;
     browser.press("Yes, sign me out").await;
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     while !company.acts("sessions_ended").await.iter().any(|detail| detail.contains("by `corp`; 1 sessions")) {
         let failed = company.acts("login_failed").await;
         assert!(begun.elapsed() < wait::LONG, "no sign-out arrived: {failed:?}\n{}", company.provider.stderr());
@@ -201,7 +201,7 @@ async fn a_provider_is_restarted_in_the_middle() {
     company.restart_provider().await;
     browser.press("Sign out").await;
     // One fetch a minute at most: until then the page says what to do.
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     loop {
         browser.goto(&company.url("/login")).await;
         browser.press("Sign in with The Company").await;
@@ -242,7 +242,7 @@ async fn a_browser_is_told_what_to_do_when_a_provider_is_away() {
         ),
     ] {
         provider.misbehave(misconduct.clone());
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         browser.goto(&format!("{}/login", checkpoint.base_url())).await;
         browser.press("Sign in with The Company").await;
         let seen = browser.expect(says).await;
