@@ -77,6 +77,8 @@ function provide(issuer, world, jwks) {
     jwks: { keys: jwks },
     cookies: { keys: [randomUUID()] },
     clients: world.clients.map((client) => ({ grant_types: ['authorization_code'], response_types: ['code'], ...client })),
+    // The package calls no loopback address by itself, and everything in a test is on loopback.
+    fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined }),
     // The claims of a scope are in the ID token as well, as companies have it.
     conformIdTokenClaims: false,
     claims: { openid: ['sub'], profile: ['name', 'preferred_username'], email: ['email', 'email_verified'], groups: ['groups'] },

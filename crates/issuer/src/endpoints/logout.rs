@@ -53,8 +53,13 @@ fn page(issuer: &Issuer, visit: &Visit, place: Option<Place>, there: &There<'_>)
         what,
         is_sent: is_sent && there.url.is_ok(),
         url: there.url.as_ref().ok().cloned(),
-        on: on(issuer, place),
+        on: format!("{}{}", on(issuer, place), forget(visit)),
     }
+}
+
+/// The end of an address at which the browser forgets its door.
+fn forget(visit: &Visit) -> String {
+    visit.door.as_ref().map(|door| format!("#~{}", door.expose())).unwrap_or_default()
 }
 
 /// Where a person goes on who is signed out, outside of any door.

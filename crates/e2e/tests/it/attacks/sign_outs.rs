@@ -1,6 +1,6 @@
 //! Signing out, here and at the provider: attackers, and providers that do not answer as they should.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::header::ORIGIN;
 use sekisho_e2e::fakes::provider::profile::Behaves;
@@ -117,7 +117,7 @@ async fn a_provider_that_is_away_keeps_nobody_signed_in_here() {
         let port = company.checkpoint.base_url().rsplit(':').next().unwrap().to_owned();
         company.checkpoint = company.checkpoint.restart().await;
         assert!(company.checkpoint.base_url().ends_with(&port), "the same address");
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         let answer = sign_out(&company, &mut ada).await;
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         assert!(answer.text().contains("cannot be reached now"), "{misconduct:?}: {}", answer.text());
