@@ -1,6 +1,7 @@
 //! The configuration: its types, the values that it refers to, and the policies beside it. `configuration_file.rs` reads it.
 
 pub(crate) mod authorization;
+pub(crate) mod authorization_check;
 mod credential;
 pub(crate) mod database;
 pub(crate) mod login;

@@ -158,6 +158,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     post("/tasks/{id}", "/tasks/{}", FORGED, SIGNED_IN),
     get("/grants/{id}", "/grants/{}", SIGNED_IN),
     post("/grants/{id}/end", "/grants/{}/end", FORGED, SIGNED_IN),
+    post("/grants/{id}/release", "/grants/{}/release", FORGED, SIGNED_IN),
     post("/grants/{id}/tasks", "/grants/{}/tasks", FORGED, SIGNED_IN),
     get("/servers/{name}/tools", "/servers/up/tools", SIGNED_IN),
     post("/servers/{name}/tools", "/servers/up/tools", FORGED, SIGNED_IN),

@@ -18,7 +18,7 @@ use sekisho_protocol::resource::ResourceId;
 use sekisho_store::{GrantState, Store, StoreError};
 use sekisho_token::{AccessClaims, Expectation, Keys, VerifyError, claimed_issuer, verify};
 
-use crate::external::{Accepted, External, ExternalError, ExternalTokens, Presentation};
+use crate::external::{Accepted, External, ExternalError, ExternalTokens, Presentation, accept};
 use crate::route::Routed;
 
 /// Why the caller is not known.
@@ -234,7 +234,7 @@ impl Authenticator {
             return Ok((believed, snapshot));
         }
         let shown = Presentation { card: routed.card(), request: routed.request, now: routed.now };
-        let accepted = self.external.accept(tokens, text, shown).await?;
+        let accepted = accept(&self.external, tokens, text, shown).await?;
         let believed = Arc::new(Believed::of_external(accepted, routed.card().resource.clone(), tokens));
         let mut snapshot = self.snapshot(&believed).await?;
         if !snapshot.honours(None, routed.now) {

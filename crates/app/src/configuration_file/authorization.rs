@@ -3,7 +3,8 @@
 use toml::de::{DeTable, DeValue};
 
 use super::{Reader, place};
-use crate::config::authorization::{Authorization, check};
+use crate::config::authorization::Authorization;
+use crate::config::authorization_check::check;
 use crate::config::{Configuration, ServerDefinition};
 use crate::reach;
 
@@ -114,7 +115,7 @@ mod tests {
             ("", "accept = \"jwt\"".to_owned(), "no login provider", "authorization"),
             ("", "provider = \"corp\"\nissuers = 1".to_owned(), "unknown field", "issuers"),
             ("", "provider = \"corp\"\naccept = \"opaque\"".to_owned(), "unknown variant", "\"opaque\""),
-            ("", "provider = \"corp\"\nalgorithms = [\"HS256\"]".to_owned(), "not an algorithm", "\"HS256\""),
+            ("", "provider = \"corp\"\nalgorithms = [\"HS256\"]".to_owned(), "not an algorithm", "[\"HS256\"]"),
             (
                 "",
                 "provider = \"corp\"\nissuer = \"http://login.example\"".to_owned(),

@@ -102,7 +102,7 @@ async fn a_foreign_access_token_is_good_at_the_server_that_it_names() {
     let resource = ResourceId::parse(SERVER).unwrap();
     let at = now().as_second();
     let token = |typ, aud: &str| {
-        let claims = json!({ "iss": provider.issuer(), "sub": "ada-1", "aud": aud, "azp": "agent", "scp": "read",
+        let claims = json!({ "iss": provider.issuer(), "sub": "ada-1", "aud": aud, "azp": "agent", "scp": "read", "jti": "one",
             "iat": at - 300, "exp": at + 3600 });
         world.provider.sign(Some(typ), &claims)
     };

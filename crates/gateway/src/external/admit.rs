@@ -10,12 +10,10 @@ use sekisho_protocol::ids::TokenId;
 use sekisho_protocol::openid::identity::{identity, meets, shown_name};
 use sekisho_store::StoreError;
 
-use super::error::UnavailableError;
+use super::error::{ExternalError, UnavailableError};
+use super::parts::{Accepted, External, ExternalTokens, Presentation};
 use super::verify::Verified;
-use super::{Accepted, External, ExternalError, ExternalTokens, Presentation};
 
-/// How many users and grants are made at once.
-pub(super) const AT_ONCE: usize = 16;
 /// How long a request waits for its turn.
 const TURN_WAIT: Duration = Duration::from_secs(2);
 /// How long the first request of a new user waits until the user's rights are in force.

@@ -18,8 +18,8 @@ use sekisho_token::{
 };
 use serde_json::{Map, Value};
 
-use super::error::UnavailableError;
-use super::{External, ExternalError, ExternalTokens, TokenForm};
+use super::error::{ExternalError, UnavailableError};
+use super::parts::{External, ExternalTokens, TokenForm};
 
 /// How long a signed token is accepted without being verified again: a key that its issuer has withdrawn is trusted for
 /// this long, and for as long as the key set is cached.

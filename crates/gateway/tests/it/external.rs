@@ -105,7 +105,7 @@ async fn a_known_token_costs_nothing_more() {
     assert_eq!((issuer.requests(), grants(&world).await.len()), (asked, 1));
 }
 
-/// ATK-380, ATK-382, ATK-383, ATK-384, ATK-385, ATK-386, ATK-387: whatever is wrong with a token, the answer is 401, and
+/// ATK-380, ATK-382, ATK-383, ATK-384, ATK-385, ATK-386, ATK-387, ATK-398: whatever is wrong with a token, the answer is 401, and
 /// nothing is made of it. Our own tokens give no access where the configuration does not say so, and theirs give none
 /// elsewhere.
 #[tokio::test]
