@@ -59,10 +59,10 @@ named! {
         "`connect` opens it", "at the very issuer where the person logged in, at least as secure as the server; once a call", true }
     /// RFC 6749 §3.1.
     AuthorizationEndpoint { "an authorization endpoint", ["authorization_endpoint"], "an authorization server",
-        "`login`, `connect`, `doctor`", AS_SECURE, false }
+        "`login`, `connect`, `doctor`; issuer sends the browser there, for an account", AS_SECURE, false }
     /// RFC 9728 §2.
     AuthorizationServer { "an authorization server", ["authorization_servers", "issuer"], "a server's metadata",
-        "`login`, `logout`, `token`, `connect`, `doctor`", "at least as secure as who names it, by its name and by its address; its own metadata has to name it, too", false }
+        "`login`, `logout`, `token`, `connect`, `doctor`; issuer, for an account", "at least as secure as who names it, by its name and by its address; its own metadata has to name it, too", false }
     /// The document whose URL is a client's identifier.
     ClientDocument { "a client metadata document", ["client_id"], "a client, in a request",
         "issuer", "https, a host that is a name, at a public address or one in `outbound.allow_private`", false }
@@ -104,16 +104,16 @@ named! {
         "`doctor --register`, with the token that came along", AS_SECURE, false }
     /// RFC 7591.
     RegistrationEndpoint { "a registration endpoint", ["registration_endpoint"], "an authorization server",
-        "`login`, `connect`, `doctor --register`", AS_SECURE, false }
+        "`login`, `connect`, `doctor --register`; issuer, for an account", AS_SECURE, false }
     /// RFC 9728 §5.1.
     ResourceMetadata { "resource metadata", ["resource_metadata"], "a server, in `WWW-Authenticate`",
-        "`login`, `token`, `connect`, `doctor`", AS_SECURE, false }
+        "`login`, `token`, `connect`, `doctor`; issuer, for an account", AS_SECURE, false }
     /// RFC 9728 §3.3.
     ResourceIdentifier { "a resource identifier", ["resource"], "a server's metadata",
         "", "is compared with the URL that was called; tokens are asked for in its name", false }
     /// RFC 7009.
     RevocationEndpoint { "a revocation endpoint", ["revocation_endpoint"], "an authorization server",
-        "`logout`, `doctor --login`", AS_SECURE, false }
+        "`logout`, `doctor --login`; issuer, for an account", AS_SECURE, false }
     /// JSON Schema.
     SchemaReference { "a reference in a schema", ["$ref"], "a server, in its tools",
         "", "is resolved inside of the schema or not at all", false }
@@ -122,13 +122,13 @@ named! {
         "built-in server", "https, at a public address or one in `outbound.allow_private`", false }
     /// RFC 6749 §3.2.
     TokenEndpoint { "a token endpoint", ["token_endpoint"], "an authorization server or an identity provider",
-        "`login`, `token`, `connect`, `doctor --login`", AS_SECURE, false }
+        "`login`, `token`, `connect`, `doctor --login`; issuer and gateway, for an account", AS_SECURE, false }
     /// OpenID Connect Core 1.0 §5.3.
     UserInfoEndpoint { "a UserInfo endpoint", ["userinfo_endpoint"], "an OpenID provider",
         "issuer", AS_SECURE, false }
     /// RFC 8615.
     WellKnown { "a well-known place", ["/.well-known/"], "the URL of a server or of an issuer, by its origin",
-        "`login`, `logout`, `token`, `connect`, `doctor`", AS_SECURE, false }
+        "`login`, `logout`, `token`, `connect`, `doctor`; issuer, for an account", AS_SECURE, false }
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ const GIVEN: &[(&str, usize, &str)] = &[
     ("client/src/doctor.rs", 1, "the server's URL, as a person typed it"),
     ("client/src/doctor/inside.rs", 1, "the server's URL, as a person typed it"),
     ("client/src/mcp.rs", 2, "the server's URL, as a person typed it"),
+    ("client/src/vendor.rs", 2, "configuration: the server, and the question whose account a key or token is for"),
     ("demo/src/attacks.rs", 4, "the demonstration's own servers"),
     ("demo/src/person.rs", 7, "a person in a browser, who follows every link"),
     ("issuer/src/login/upstream/person.rs", 1, "where the kind of provider that is configured keeps group memberships"),
