@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use sekisho_client::http::Scripted;
 use sekisho_gateway::{
     Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, Upstream,
     UpstreamSettings,
@@ -116,7 +115,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
-            http: Arc::new(Scripted::default()),
+            http: Arc::new(sekisho_client::http::Scripted::default()),
             refusals: Arc::default(),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
@@ -443,11 +442,8 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
 /// The owner may do everything, every signed-in user may read, and anonymous callers may use a public server.
 pub(crate) fn rights_of(owner: UserId, others: &[UserId], public: bool) -> Rights {
     let servers = ["notes", "other"].map(|server| {
-        let rights = RightsServer {
-            public: public && server == "notes",
-            everyone: Some(ToolClass::Read),
-            ..RightsServer::default()
-        };
+        let public = public && server == "notes";
+        let rights = RightsServer { public, everyone: Some(ToolClass::Read), ..RightsServer::default() };
         (name(server), rights)
     });
     let owner = (owner, RightsUser { name: "owner".to_owned(), owner: true, ..RightsUser::default() });
