@@ -202,7 +202,7 @@ sentences! {
         "この手順は終了したか、別のブラウザーまたは別の人のものです。何も連携されていません。";
     LinkBusy: "Too many links were begun. Nothing was linked.", "連携の開始が多すぎます。何も連携されていません。";
     LinkFailed: "Nothing was linked: {}", "何も連携されていません: {}";
-    HintLinkAgain: "Open “Linked accounts” and begin again.", "「連携アカウント」を開いて、もう一度始めてください。";
+    HintLinkAgain: "Open the page of linked accounts and begin again.", "「連携アカウント」を開いて、もう一度始めてください。";
     ActAccountExpired: "account_expired", "連携アカウントの失効";
     ActAccountLinkRefused: "account_link_refused", "アカウント連携の拒否";
     ActAccountLinked: "account_linked", "アカウントの連携";

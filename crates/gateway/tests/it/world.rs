@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use sekisho_client::http::{HttpSettings as HttpClientSettings, SafeHttp};
+use sekisho_client::http::{HttpSettings as OutwardSettings, SafeHttp};
 use sekisho_gateway::{
     Arrival, Gateway, GatewayParts, GatewaySettings, HttpSettings, KeepArguments, Limits, Route, Routes, Upstream,
     UpstreamSettings,
@@ -116,9 +116,7 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
             node: NodeId::generate(clock.now(), entropy.as_ref()),
-            http: Arc::new(
-                SafeHttp::new(HttpClientSettings { allow_http_loopback: true, ..Default::default() }).unwrap(),
-            ),
+            http: Arc::new(SafeHttp::new(OutwardSettings { allow_http_loopback: true, ..Default::default() }).unwrap()),
             refusals: Arc::default(),
             settings: GatewaySettings {
                 tool_error_clients: vec![ClientId::parse("cli_told").unwrap()],
@@ -447,11 +445,8 @@ fn routes_of(base: &str, fake: &Fake, public: bool) -> Routes {
 /// The owner may do everything, every signed-in user may read, and anonymous callers may use a public server.
 pub(crate) fn rights_of(owner: UserId, others: &[UserId], public: bool) -> Rights {
     let servers = ["notes", "other"].map(|server| {
-        let rights = RightsServer {
-            public: public && server == "notes",
-            everyone: Some(ToolClass::Read),
-            ..RightsServer::default()
-        };
+        let public = public && server == "notes";
+        let rights = RightsServer { public, everyone: Some(ToolClass::Read), ..RightsServer::default() };
         (name(server), rights)
     });
     let owner = (owner, RightsUser { name: "owner".to_owned(), owner: true, ..RightsUser::default() });
