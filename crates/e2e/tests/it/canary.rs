@@ -156,10 +156,12 @@ async fn a_secret_of_a_child_is_sealed_and_a_token_never_reaches_it() {
     let mut mcp = checkpoint.talk(Revision::V2025_11_25, Some(&tokens.access));
     mcp.begin().await;
     let environment = mcp.tool("get-env", json!({})).await.text();
-    assert!(environment.contains(CHILD_SECRET), "the child has what it was given: {environment}");
+    // Only the value itself is replaced, so the child had it.
+    let replaced = r#""CANARY_OF_CHILD": "(removed by the checkpoint"#;
+    assert!(environment.contains(replaced), "the child has what it was given: {environment}");
     canaries.0.extend(Canaries::of(&tokens, ["another token", "another refresh token", "another code"]).0);
-    canaries.search("the environment of the child", environment.as_bytes());
     canaries.0.push(("the secret of the child", CHILD_SECRET.to_owned()));
+    canaries.search("the environment of the child", environment.as_bytes());
     check_what_is_left(checkpoint, &canaries).await;
 }
 
