@@ -79,6 +79,7 @@ pub(crate) enum RefusalWord {
 
 impl RefusalWord {
     /// The word.
+    #[expect(clippy::too_many_lines, reason = "a table with one row for each word")]
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Decided(why) => why.as_str(),

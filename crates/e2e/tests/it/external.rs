@@ -175,8 +175,9 @@ async fn life(server: &str) {
     // A person approves the call, on a page of the checkpoint.
     let asked = world.call(server, &edit.access, "write_note").await;
     let text = asked.answer.text();
-    let at = text.find("/approvals/").unwrap_or_else(|| panic!("{text}"));
-    let path: String = text[at..].chars().take_while(|c| c.is_alphanumeric() || matches!(c, '/' | '_' | '-')).collect();
+    let (_, id) = text.split_once("/approvals/").unwrap_or_else(|| panic!("{text}"));
+    let id: String = id.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).collect();
+    let path = format!("/approvals/{id}");
     world.press(&path, |form| form.has_button("decision", "approve"), &[("decision", "approve")]).await;
     let approved = world.call(server, &edit.access, "write_note").await;
     assert!(good(&approved), "{approved:?}");
