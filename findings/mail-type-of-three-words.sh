@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Expected: a SCIM user whose mail address has the type "private" is read: RFC 7643 §4.1.2 names "work", "home" and "other" as
 #           canonical values, and §7 lets a service provider use others.
-# Happens:  PyPI scim2-models reads it, and writes "Work" as "work". npm scimmy throws a TypeError, for "private" and for "Work" alike, so the whole user
-#           is lost for one word of one address.
+# Happens:  PyPI scim2-models reads it, and writes "Work" as "work". npm scimmy throws a TypeError, for "private" and for "Work"
+#           alike, so the whole user is lost for one word of one address.
 # Versions: npm scimmy 1.3.5; PyPI scim2-models 0.12.3. Seen 2026-12-01 with Node 22.23.3 and Python 3.11.7:
 #             scimmy        work     read
 #             scimmy        Work     TypeError: Attribute 'type' contains non-canonical value from complex attribute 'emails'
